@@ -1,0 +1,13 @@
+"""dexloop teaches robots with dexterous hands: clone a few demonstrations, then improve online on the robot."""
+
+from __future__ import annotations
+
+import gymnasium
+
+from dexloop.errors import DexloopError
+
+__version__ = "0.1.0"
+__all__ = ["DexloopError", "__version__"]
+
+# The entry point is a string, so that nothing is imported before an environment is made.
+gymnasium.register(id="dexloop/CupTaking-v0", entry_point="dexloop.sim.env:DexEnv", kwargs={"task": "cup"})

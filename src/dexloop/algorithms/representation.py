@@ -1,0 +1,111 @@
+"""Train the image encoder on the run's own episodes, with losses that a real robot can have too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dexloop.networks.encoders import KeypointEncoder, random_shift
+from dexloop.networks.latent import stack_images
+from dexloop.types import Episode
+
+
+@dataclass(frozen=True, slots=True)
+class RepresentationConfig:
+    """updates: gradient steps of ``batch`` frames. shift: random shift [pixels].
+
+    horizons: how many control steps ahead the robot's own motion is predicted from a frame. Where
+    the hand will be in a demonstration says where the object is, without anybody naming an object.
+    proprio_dropout: how often the action head must do without proprioception, so that it looks.
+    """
+
+    updates: int = 1_500
+    batch: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    shift: int = 3
+    horizons: tuple[int, ...] = (5, 10, 20, 40)
+    prediction_weight: float = 1.0
+    proprio_dropout: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """images (N, cameras, 3, H, W) uint8; proprio (N, P), futures (N, H * P) and actions (N, A) float32,
+
+    the first two standardised.
+    """
+
+    images: Tensor
+    proprio: Tensor
+    actions: Tensor
+    futures: Tensor
+
+
+def gather_frames(episodes: Sequence[Episode], cameras: Sequence[str], horizons: Sequence[int]) -> FrameSet:
+    """The frames of these episodes with the motion that followed each of them."""
+    images: list[Tensor] = []
+    proprio: list[np.ndarray] = []
+    actions: list[np.ndarray] = []
+    futures: list[np.ndarray] = []
+    for episode in episodes:
+        steps = episode.transitions
+        images.append(stack_images([t.observation for t in steps], cameras))
+        path = np.stack([t.observation.proprio for t in steps] + [steps[-1].next_observation.proprio])
+        now = np.arange(len(steps))
+        ahead = [path[np.minimum(now + h, len(steps))] - path[:-1] for h in horizons]
+        proprio.append(path[:-1])
+        actions.append(np.stack([t.executed for t in steps]))
+        futures.append(np.concatenate(ahead, -1))
+    return FrameSet(
+        torch.cat(images),
+        _standardise(np.concatenate(proprio)),
+        torch.from_numpy(np.concatenate(actions)),
+        _standardise(np.concatenate(futures)),
+    )
+
+
+def train_encoder(
+    encoder: KeypointEncoder,
+    frames: FrameSet,
+    config: RepresentationConfig,
+    progress: Callable[[int, float], None] = lambda update, loss: None,
+) -> float:
+    """Fit ``encoder`` (in place) to predict actions and futures; return the last loss."""
+    features = encoder.feature_size
+    action_head = _mlp(features + frames.proprio.shape[1], frames.actions.shape[1])
+    future_head = _mlp(features, frames.futures.shape[1])
+    modules = nn.ModuleList([encoder, action_head, future_head])
+    optimizer = torch.optim.AdamW(
+        modules.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, max(config.updates, 2))
+    loss = torch.zeros(())
+    for update in range(config.updates):
+        rows = torch.randint(len(frames.images), (config.batch,))
+        points = encoder(random_shift(frames.images[rows], config.shift))
+        seen = (torch.rand(config.batch, 1) > config.proprio_dropout).float()
+        action = action_head(torch.cat([frames.proprio[rows] * seen, points], -1))
+        loss = functional.mse_loss(action, frames.actions[rows])
+        loss = loss + config.prediction_weight * functional.mse_loss(future_head(points), frames.futures[rows])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if update % 50 == 0:
+            progress(update, float(loss.detach()))
+    return float(loss.detach())
+
+
+def _standardise(values: np.ndarray) -> Tensor:
+    deviation = np.maximum(values.std(0), 1e-3)
+    return torch.from_numpy(((values - values.mean(0)) / deviation).astype(np.float32))
+
+
+def _mlp(inputs: int, outputs: int, width: int = 256) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, outputs))

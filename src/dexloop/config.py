@@ -1,0 +1,121 @@
+"""The whole configuration of a run, and its JSON form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+
+from dexloop.algorithms.bc import CloningConfig
+from dexloop.algorithms.iborl import RegulariserConfig
+from dexloop.algorithms.representation import RepresentationConfig
+from dexloop.algorithms.sac import ActorCriticConfig
+from dexloop.data.replay import ReplayConfig
+from dexloop.errors import DexloopError
+from dexloop.networks.encoders import EncoderConfig
+from dexloop.operators.scripted import HUMAN, Imperfection
+from dexloop.rewards.classifier import ClassifierConfig
+from dexloop.runtime.learner import PaceConfig
+from dexloop.sim.config import SimConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordConfig:
+    """episodes: demonstrations to record. tail_seconds: how long to go on after success [s]. rollouts:
+
+    episodes of the clone, for the reward classifier and the critic's warm-up. imperfection: how the
+    scripted operator falls short of a perfect one, as people do.
+    """
+
+    episodes: int = 40
+    tail_seconds: float = 1.0
+    rollouts: int = 30
+    imperfection: Imperfection = HUMAN
+
+
+@dataclass(frozen=True, slots=True)
+class AlgorithmConfig:
+    """An online learner put together from parts.
+
+    pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
+    to. exploration: standard deviation of the action noise, before the tanh.
+    """
+
+    name: str = "iborl"
+    pretrained: bool = True
+    exploration: float = 0.1
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)
+    pace: PaceConfig = field(default_factory=PaceConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """robot_minutes: budget of the online phase, the clone's rollouts and resets counted [min].
+
+    evaluate_every: robot minutes between evaluations on tuning seeds for the curve, 0 for none.
+    runtime: actor and learner as two processes, or one after the other in one (deterministic).
+    """
+
+    robot_minutes: float = 30.0
+    evaluate_every: float = 0.0
+    evaluate_trials: int = 20
+    runtime: Literal["processes", "synchronous"] = "processes"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that decides what a run does; written to ``config.json`` of its directory.
+
+    observation: what policies see beside proprioception, camera images or the simulation's state.
+    reward: who says so when the task is done while learning, the classifier or the simulation.
+    """
+
+    task: str = "cup"
+    robot: str = "sim"
+    seed: int = 0
+    observation: Literal["images", "privileged"] = "images"
+    reward: Literal["classifier", "simulation"] = "classifier"
+    trials: int = 40
+    sim: SimConfig = field(default_factory=SimConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    representation: RepresentationConfig = field(default_factory=RepresentationConfig)
+    cloning: CloningConfig = field(default_factory=CloningConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+
+
+def config_to_json(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain JSON values."""
+    return _CONVERTER.unstructure(config)
+
+
+def config_from_json(values: Any, source: Path) -> RunConfig:
+    """Undo ``config_to_json``; raises DexloopError naming ``source`` and the field that does not fit."""
+    try:
+        return _CONVERTER.structure(values, RunConfig)
+    except Exception as error:
+        details = "; ".join(cattrs.transform_error(error))
+        raise DexloopError(f"{source}: not a configuration of this version of dexloop: {details}") from None
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read ``config.json``, with or without the run facts around it."""
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DexloopError(f"{path}: no such configuration") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DexloopError(f"{path} is not JSON: {error}") from None
+    return config_from_json(values.get("config", values), path)

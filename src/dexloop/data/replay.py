@@ -1,0 +1,227 @@
+"""One preallocated ring of latent observations for online and demonstration data."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayConfig:
+    """capacity: rows (observations) kept. discount: gamma. n_step: steps summed in a target.
+
+    deadline_is_terminal: whether running out of time ends the return. Right where the remaining time
+    is part of the observation (Pardo et al., arXiv 1712.00378), as it is for dexloop's robots; then
+    values are bounded by what can still happen.
+    """
+
+    capacity: int = 200_000
+    discount: float = 0.97
+    n_step: int = 3
+    deadline_is_terminal: bool = True
+
+
+class Batch(NamedTuple):
+    """observation (B, D), action (B, A), reward (B,) summed over n steps, next_observation (B, D),
+
+    discount (B,): gamma^k, zero where the return ends; outcome (B,): the discounted return that
+    followed in fact, for plots of Q against it.
+    """
+
+    observation: Tensor
+    action: Tensor
+    reward: Tensor
+    next_observation: Tensor
+    discount: Tensor
+    outcome: Tensor
+
+
+@dataclass(slots=True)
+class _Stored:
+    start: int
+    length: int
+    demonstration: bool
+    protected: bool
+
+
+class Replay:
+    """Episodes laid out row after row, each followed by its terminal observation.
+
+    So the next observation of row i is row i + 1, whatever ended the episode, and an n-step target
+    stops at the row that ``_end`` names. Demonstrations are never evicted; online episodes are, the
+    oldest first, when the ring is full.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        config: ReplayConfig,
+        *,
+        crops: int = 1,
+        seed: int = 0,
+        spill: Path | None = None,
+    ) -> None:
+        """crops: augmented versions kept of each observation. spill: a file to map the latents to."""
+        self.config = config
+        rows = config.capacity
+        shape = (rows, crops, latent_size)
+        if spill is None:
+            self._latents = torch.zeros(shape)
+        else:
+            self._latents = torch.from_numpy(np.memmap(spill, np.float32, "w+", shape=shape))
+        self._actions = torch.zeros(rows, action_size)
+        self._rewards = torch.zeros(rows)
+        self._terminal = torch.zeros(rows, dtype=torch.bool)
+        self._end = torch.zeros(rows, dtype=torch.int64)
+        self._outcomes = torch.zeros(rows)
+        self._episodes: OrderedDict[str, _Stored] = OrderedDict()
+        self._online = torch.zeros(0, dtype=torch.int64)
+        self._demonstrations = torch.zeros(0, dtype=torch.int64)
+        self._head = 0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._steps = torch.arange(config.n_step)
+        self._powers = config.discount ** torch.arange(config.n_step + 1, dtype=torch.float32)
+
+    @property
+    def online_steps(self) -> int:
+        """Online transitions that can be sampled."""
+        return len(self._online)
+
+    @property
+    def demonstration_steps(self) -> int:
+        """Demonstration transitions that can be sampled, copied successes included."""
+        return len(self._demonstrations)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._episodes
+
+    def generator_state(self) -> Tensor:
+        """The state of the sampling order, for a checkpoint."""
+        return self._generator.get_state()
+
+    def set_generator_state(self, state: Tensor) -> None:
+        """Undo ``generator_state``."""
+        self._generator.set_state(state)
+
+    def add(
+        self,
+        key: str,
+        latents: Tensor,
+        actions: Tensor,
+        rewards: Tensor,
+        *,
+        terminated: bool,
+        demonstration: bool,
+        online: bool,
+    ) -> None:
+        """Store an episode: latents (T + 1, crops, D), actions (T, A), rewards (T,).
+
+        demonstration, online: which halves of a batch may draw from it (both for a copied success).
+        Adding a key again changes nothing, so a message that comes twice does no harm.
+        """
+        length = len(actions)
+        if key in self._episodes:
+            return
+        if length + 1 > self.config.capacity:
+            raise ValueError(f"episode {key} of {length} steps exceeds the capacity {self.config.capacity}")
+        start = self._allocate(length + 1)
+        end = start + length
+        self._latents[start : end + 1] = latents
+        self._actions[start:end] = actions
+        self._rewards[start:end] = rewards
+        self._terminal[start:end] = False
+        self._terminal[end - 1] = terminated or self.config.deadline_is_terminal
+        self._end[start : end + 1] = end
+        self._outcomes[start:end] = _returns(rewards, self.config.discount)
+        protected = demonstration and not online
+        self._episodes[key] = _Stored(start, length, demonstration, protected)
+        self._index()
+
+    def sample(self, count: int, demonstrations: float = 0.5) -> Batch:
+        """A batch of ``count``; the share ``demonstrations`` of it from the demonstration half."""
+        from_demonstrations = round(count * demonstrations)
+        if len(self._online) == 0:
+            from_demonstrations = count
+        elif len(self._demonstrations) == 0:
+            from_demonstrations = 0
+        halves = [
+            self._draw(self._online, count - from_demonstrations),
+            self._draw(self._demonstrations, from_demonstrations),
+        ]
+        return self._gather(torch.cat(halves))
+
+    def _draw(self, pool: Tensor, count: int) -> Tensor:
+        if count == 0:
+            return pool[:0]
+        return pool[torch.randint(len(pool), (count,), generator=self._generator)]
+
+    def _gather(self, rows: Tensor) -> Batch:
+        ends = self._end[rows]
+        ahead = rows[:, None] + self._steps
+        inside = ahead < ends[:, None]
+        rewards = self._rewards[torch.minimum(ahead, ends[:, None])] * inside * self._powers[:-1]
+        following = torch.minimum(rows + self.config.n_step, ends)
+        discount = self._powers[following - rows] * ~self._terminal[following - 1]
+        return Batch(
+            observation=self._crop(rows),
+            action=self._actions.index_select(0, rows),
+            reward=rewards.sum(-1),
+            next_observation=self._crop(following),
+            discount=discount,
+            outcome=self._outcomes[rows],
+        )
+
+    def _crop(self, rows: Tensor) -> Tensor:
+        crops = self._latents.shape[1]
+        flat = self._latents.view(-1, self._latents.shape[-1])
+        if crops == 1:
+            return flat.index_select(0, rows)
+        chosen = torch.randint(crops, rows.shape, generator=self._generator)
+        return flat.index_select(0, rows * crops + chosen)
+
+    def _allocate(self, rows: int) -> int:
+        """The first row of ``rows`` free ones in a run, evicting the oldest online episodes."""
+        for _ in range(2):
+            start = self._head
+            while start + rows <= self.config.capacity:
+                blocking = self._overlapping(start, start + rows)
+                kept = [b for b in blocking if self._episodes[b].protected]
+                if kept:
+                    start = max(self._episodes[b].start + self._episodes[b].length + 1 for b in kept)
+                    continue
+                for key in blocking:
+                    del self._episodes[key]
+                self._head = start + rows
+                return start
+            self._head = 0
+        raise ValueError("the replay is full of demonstrations; raise its capacity")
+
+    def _overlapping(self, start: int, stop: int) -> list[str]:
+        return [k for k, e in self._episodes.items() if e.start < stop and start < e.start + e.length + 1]
+
+    def _index(self) -> None:
+        online = [e for e in self._episodes.values() if not e.protected]
+        demonstrations = [e for e in self._episodes.values() if e.demonstration]
+        self._online, self._demonstrations = _rows(online), _rows(demonstrations)
+
+
+def _rows(episodes: list[_Stored]) -> Tensor:
+    if not episodes:
+        return torch.zeros(0, dtype=torch.int64)
+    return torch.cat([torch.arange(e.start, e.start + e.length) for e in episodes])
+
+
+def _returns(rewards: Tensor, discount: float) -> Tensor:
+    result = torch.zeros(len(rewards))
+    following = 0.0
+    for step in reversed(range(len(rewards))):
+        following = float(rewards[step]) + discount * following
+        result[step] = following
+    return result

@@ -1,0 +1,85 @@
+"""Camera images to features: a small convolutional network whose outputs are image points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """keypoints: image points a camera yields. width: channels of the convolutions."""
+
+    keypoints: int = 32
+    width: int = 32
+
+
+class SpatialSoftArgmax(nn.Module):
+    """Feature maps (B, C, h, w) to the expected image position of each channel, (B, 2C) in [-1, 1].
+
+    Levine et al., "End-to-End Training of Deep Visuomotor Policies", arXiv 1504.00702: a point says
+    where something is to a fraction of a pixel, which pooled features lose.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        weights = (maps * self.log_temperature.exp()).flatten(2).softmax(-1).unflatten(-1, (height, width))
+        ys = torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)
+        xs = torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)
+        return torch.cat([(weights.sum(-2) * xs).sum(-1), (weights.sum(-1) * ys).sum(-1)], -1)
+
+
+class KeypointEncoder(nn.Module):
+    """One small network a camera; features (B, cameras x 2 x keypoints)."""
+
+    def __init__(self, cameras: tuple[str, ...], config: EncoderConfig) -> None:
+        super().__init__()
+        self.cameras = cameras
+        self.config = config
+        self.towers = nn.ModuleList([_tower(config) for _ in cameras])
+        self.feature_size = len(cameras) * 2 * config.keypoints
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, F) of images (B, cameras, 3, H, W), uint8 or float in [0, 255]."""
+        points: list[Tensor] = []
+        for index, tower in enumerate(self.towers):
+            x = images[:, index].to(torch.float32) / 255.0 - 0.5
+            points.append(tower(x.contiguous(memory_format=torch.channels_last)))
+        return torch.cat(points, -1)
+
+
+def _tower(config: EncoderConfig) -> nn.Sequential:
+    width = config.width
+    return nn.Sequential(
+        nn.Conv2d(3, width, 5, 2, 2),
+        nn.ReLU(),
+        nn.Conv2d(width, width + width // 2, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(width + width // 2, width + width // 2, 3, 1, 1),
+        nn.ReLU(),
+        nn.Conv2d(width + width // 2, config.keypoints, 3, 1, 1),
+        SpatialSoftArgmax(config.keypoints),
+    )
+
+
+def random_shift(images: Tensor, pixels: int) -> Tensor:
+    """Shift each image by up to ``pixels`` in both directions, edges repeated (DrQ, arXiv 2004.13649).
+
+    images (B, cameras, 3, H, W); every camera of every sample is shifted on its own.
+    """
+    batch, cameras, channels, height, width = images.shape
+    flat = images.reshape(batch * cameras, channels, height, width).to(torch.float32)
+    padded = functional.pad(flat, (pixels,) * 4, mode="replicate")
+    offsets = torch.randint(0, 2 * pixels + 1, (2, batch * cameras), device=images.device)
+    rows = offsets[0][:, None] + torch.arange(height, device=images.device)
+    columns = offsets[1][:, None] + torch.arange(width, device=images.device)
+    index = torch.arange(batch * cameras, device=images.device)[:, None, None]
+    shifted = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
+    return shifted.permute(0, 3, 1, 2).reshape(images.shape)

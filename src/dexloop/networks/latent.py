@@ -1,0 +1,79 @@
+"""What the heads see of an observation: standardised proprioception, privileged state, image features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dexloop.networks.encoders import KeypointEncoder
+from dexloop.types import Observation
+
+# A feature that hardly moves in the demonstrations must not be blown up into noise.
+_SMALLEST_DEVIATION = 0.02
+_LATENT_LIMIT = 5.0
+
+
+class LatentEncoder(nn.Module):
+    """Maps observations to latents (B, D): [proprioception, privileged state, image features].
+
+    Each entry is standardised by the mean and deviation that ``fit`` found, and clipped to ±5.
+    With ``encoder`` the images are used, without it they are not; ``privileged`` tells whether the
+    simulation's state is. The whole module is frozen while a policy learns on its outputs.
+    """
+
+    def __init__(self, state_size: int, encoder: KeypointEncoder | None, *, privileged: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.privileged = privileged
+        self.state_size = state_size
+        self.size = state_size + (encoder.feature_size if encoder else 0)
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(self.size))
+        self.register_buffer("deviation", torch.ones(self.size))
+
+    def raw(self, observations: Sequence[Observation], chunk: int = 256) -> Tensor:
+        """Latents (B, D) before standardisation; images pass through in chunks to bound memory."""
+        states = torch.from_numpy(np.stack([self._state(o) for o in observations]))
+        if self.encoder is None:
+            return states
+        with torch.no_grad():
+            parts = [
+                self.encoder(stack_images(observations[i : i + chunk], self.encoder.cameras))
+                for i in range(0, len(observations), chunk)
+            ]
+        return torch.cat([states, torch.cat(parts)], -1)
+
+    def fit(self, observations: Sequence[Observation]) -> None:
+        """Set mean and deviation from these observations (the demonstrations')."""
+        raw = self.raw(observations)
+        self.mean.copy_(raw.mean(0))
+        self.deviation.copy_(raw.std(0).clamp(min=_SMALLEST_DEVIATION))
+
+    def encode(self, observations: Sequence[Observation]) -> Tensor:
+        """Standardised latents (B, D)."""
+        latents = (self.raw(observations) - self.mean) / self.deviation
+        return latents.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+
+    def fingerprint(self) -> str:
+        """A hash of every parameter and buffer; latents made under another one are not the same thing."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def _state(self, observation: Observation) -> np.ndarray:
+        if not self.privileged or observation.privileged is None:
+            return observation.proprio
+        return np.concatenate([observation.proprio, observation.privileged])
+
+
+def stack_images(observations: Sequence[Observation], cameras: Sequence[str]) -> Tensor:
+    """Images (B, cameras, 3, H, W) uint8."""
+    stacked = np.stack([[o.images[c] for c in cameras] for o in observations])
+    return torch.from_numpy(stacked).permute(0, 1, 4, 2, 3)

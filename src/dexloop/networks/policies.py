@@ -1,0 +1,67 @@
+"""The policy head: latent observation to a squashed Gaussian over actions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class GaussianPolicy(nn.Module):
+    """pi(a | s): tanh of a Gaussian, two hidden layers with LayerNorm and tanh.
+
+    The standard deviation (of the Gaussian before the tanh) is either one fixed number, as behaviour
+    cloning leaves it, or learned per state as in SAC (arXiv 1812.05905).
+
+    standard_deviation: the fixed value, or the initial one when ``learn_deviation``.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        width: int = 256,
+        standard_deviation: float = 0.1,
+        learn_deviation: bool = False,
+    ) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Linear(observation_size, width),
+            nn.LayerNorm(width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+            nn.Tanh(),
+        )
+        self.mean_layer = nn.Linear(width, action_size)
+        self.log_deviation = math.log(standard_deviation)
+        self.deviation_layer: nn.Linear | None = None
+        if learn_deviation:
+            self.deviation_layer = nn.Linear(width, action_size)
+            nn.init.zeros_(self.deviation_layer.weight)
+            nn.init.zeros_(self.deviation_layer.bias)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation, each (B, A), of the Gaussian before the tanh."""
+        hidden = self.trunk(observation)
+        mean = self.mean_layer(hidden)
+        if self.deviation_layer is None:
+            return mean, torch.full_like(mean, self.log_deviation)
+        return mean, (self.deviation_layer(hidden) + self.log_deviation).clamp(-5.0, 0.0)
+
+    def mean(self, observation: Tensor) -> Tensor:
+        """The deterministic action (B, A) in (-1, 1)."""
+        return torch.tanh(self.mean_layer(self.trunk(observation)))
+
+    def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """An action (B, A) and its log-probability (B,), differentiable (reparameterised)."""
+        mean, log_deviation = self(observation)
+        noise = torch.randn_like(mean)
+        raw = mean + log_deviation.exp() * noise
+        log_prob = -0.5 * noise.square() - log_deviation - 0.5 * math.log(2 * math.pi)
+        # log(1 - tanh(x)^2), in the form that does not overflow (SAC, appendix C).
+        log_prob = log_prob - 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
+        return torch.tanh(raw), log_prob.sum(-1)

@@ -1,0 +1,210 @@
+"""Train online: the same actor and learner, in one process or in two."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import torch
+
+from dexloop.algorithms.iborl import ImitationRegulariser
+from dexloop.algorithms.online import OnlineLearner
+from dexloop.algorithms.sac import ActorCritic
+from dexloop.algorithms.samples import until_success
+from dexloop.config import RunConfig, read_config
+from dexloop.core import Policy, Robot
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.replay import Replay
+from dexloop.errors import DexloopError
+from dexloop.gates.human import HumanGate
+from dexloop.networks.storage import load_agent
+from dexloop.pipeline.record import open_dataset
+from dexloop.pipeline.robots import training_reward
+from dexloop.progress import Bar, say
+from dexloop.runtime.actor import Actor
+from dexloop.runtime.learner import LearnerLoop
+from dexloop.runtime.link import ActorSide, LearnerSide
+from dexloop.runtime.run_directory import RunDirectory
+from dexloop.seeds import Purpose, episode_seed
+from dexloop.types import Episode
+
+# The actor may be this many critic updates' worth of steps ahead of the learner before it waits.
+_SLACK_UPDATES = 600
+_STOPPING_SECONDS = 60.0
+
+
+def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
+    """The learner of a run, with demonstrations and rollouts in its replay, resumed if it can be."""
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    prior = load_agent(run.prior)
+    algorithm = config.algorithm
+    agent = prior.agent
+    policy = agent.head
+    if not algorithm.pretrained:
+        policy = prior.architecture.head(agent.latent.size)
+    regulariser = None
+    if algorithm.regulariser is not None:
+        regulariser = ImitationRegulariser(load_agent(run.prior).agent.head, algorithm.regulariser)
+    actions = prior.architecture.action_size
+    replay = Replay(agent.latent.size, actions, algorithm.replay, seed=config.seed)
+    learner = OnlineLearner(
+        prior.architecture,
+        agent.latent,
+        replay,
+        ActorCritic(
+            policy,
+            replay,
+            algorithm.learner,
+            latent_size=agent.latent.size,
+            action_size=actions,
+            regulariser=regulariser,
+        ),
+    )
+    for index, episode in stored_episodes(run.demos):
+        learner.add_demonstration(f"demos/{index}", until_success(episode))
+    if algorithm.pretrained:
+        # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
+        for index, episode in stored_episodes(run.rollouts):
+            learner.add(f"rollouts/{index}", until_success(episode))
+    loop = LearnerLoop(learner, LearnerSide(run.episodes, run.policy), run.checkpoints, run.metrics, algorithm.pace)
+    for trouble in loop.resume():
+        say(f"warning: {trouble}")
+    loop.receive()
+    return loop
+
+
+def stored_episodes(path: Path) -> list[tuple[int, Episode]]:
+    """The readable episodes of a dataset with their indices; none if there is no dataset."""
+    if not path.is_dir():
+        return []
+    dataset = EpisodeDataset.open(path)
+    return [(i, dataset.episode(i)) for i in dataset.episodes]
+
+
+def build_actor(config: RunConfig, run: RunDirectory, robot: Robot) -> Actor:
+    """The actor of a run, at the point that its episodes on disk say."""
+    episodes = open_dataset(run.episodes, robot)
+    infos = [episodes.episode_info(i) for i in episodes.episodes]
+    spent, steps = sum(i.robot_seconds for i in infos), sum(i.length for i in infos)
+    if config.algorithm.pretrained:
+        rollouts = [until_success(e) for _, e in stored_episodes(run.rollouts)]
+        spent += sum(e.robot_seconds for e in rollouts)
+        steps += sum(len(e) for e in rollouts)
+    return Actor(
+        robot,
+        _load_policy,
+        training_reward(config, run, robot.spec),
+        HumanGate(),
+        ActorSide(episodes, run.policy),
+        run.metrics,
+        lambda index: episode_seed(Purpose.TRAINING, config.seed, index),
+        robot_seconds=spent,
+        steps=steps,
+    )
+
+
+def _load_policy(path: Path) -> tuple[Policy, int]:
+    stored = load_agent(path)
+    return stored.agent, int(stored.facts["version"])
+
+
+class TrainingBar:
+    """Shows an online run: robot minutes, success over the last 20 episodes, control rate."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.bar = Bar(config.algorithm.name, config.train.robot_minutes, "robot min")
+        self._recent: deque[bool] = deque(maxlen=20)
+
+    def episode(self, actor: Actor, episode: Episode) -> None:
+        """Note a finished episode."""
+        self._recent.append(episode.success)
+        rate = 100 * sum(self._recent) / len(self._recent)
+        hz = len(episode) / max(episode.wall_seconds, 1e-9)
+        self.bar.update(actor.robot_seconds / 60, f"success {rate:.0f} % of last {len(self._recent)}, {hz:.0f} Hz")
+
+
+def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
+    """Episode, updates, episode, updates: deterministic, and what benchmark cells use."""
+    loop = build_learner(config, run)
+    actor = build_actor(config, run, robot)
+    shown = TrainingBar(config)
+    try:
+        with shown.bar:
+            loop.turn()
+            loop.publish()
+            while actor.robot_seconds < 60 * config.train.robot_minutes:
+                shown.episode(actor, actor.run_episode())
+                loop.receive()
+                loop.turn()
+                loop.publish()
+    finally:
+        loop.checkpoint()
+
+
+def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
+    """The actor here, the learner in a process of its own at lower priority; neither waits but for pace."""
+    context = multiprocessing.get_context("spawn")
+    finish, ready = context.Event(), context.Event()
+    process = context.Process(target=learner_process, args=(str(run.root), finish, ready, os.getpid()), daemon=False)
+    process.start()
+    shown = TrainingBar(config)
+    actor = build_actor(config, run, robot)
+    torch.set_num_threads(1)
+    try:
+        while not ready.wait(0.2):
+            _require_alive(process.exitcode, run)
+        with shown.bar:
+            while actor.robot_seconds < 60 * config.train.robot_minutes:
+                while actor.lead(config.algorithm.pace.updates_per_step) > _SLACK_UPDATES:
+                    _require_alive(process.exitcode, run)
+                    time.sleep(0.05)
+                _require_alive(process.exitcode, run)
+                shown.episode(actor, actor.run_episode())
+        finish.set()
+        while process.is_alive():
+            process.join(0.5)
+        _require_alive(process.exitcode, run)
+    finally:
+        finish.set()
+        process.join(_STOPPING_SECONDS)
+        if process.is_alive():
+            process.kill()
+
+
+def _require_alive(exitcode: int | None, run: RunDirectory) -> None:
+    if exitcode:
+        raise DexloopError(
+            f"the learner stopped (exit code {exitcode}); every finished episode is kept, "
+            f"go on with: dexloop train {run.root} --resume"
+        )
+
+
+def learner_process(root: str, finish: Event, ready: Event, parent: int) -> None:
+    """The learner's main; ends when told to and out of updates to make, or when its parent is gone."""
+    # Ctrl-C goes to the whole group; the actor decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(5)
+    run = RunDirectory(Path(root))
+    loop = build_learner(read_config(run.config), run)
+    # What rollouts and earlier episodes allow comes first: the critic must know the clone's own data
+    # before the robot moves by its advice.
+    loop.turn()
+    loop.publish()
+    ready.set()
+    while os.getppid() == parent:
+        finishing = finish.is_set()
+        fresh = loop.receive()
+        worked = loop.turn(seconds=1.0)
+        if not worked:
+            if finishing and not fresh:
+                break
+            loop.publish_if_new()
+            time.sleep(0.02)
+    loop.publish()
+    loop.checkpoint()

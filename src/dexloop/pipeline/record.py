@@ -1,0 +1,97 @@
+"""Record demonstrations, and rollouts of the clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dexloop.config import RunConfig
+from dexloop.core import Operator, Policy, RewardModel, Robot
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.episode import run_episode
+from dexloop.errors import DexloopError
+from dexloop.gates.human import HumanGate
+from dexloop.operators.idle import StillPolicy
+from dexloop.progress import Bar, say
+from dexloop.rewards.environment import EnvironmentReward
+from dexloop.seeds import Purpose, episode_seed
+from dexloop.types import Episode
+
+
+def open_dataset(path: Path, robot: Robot) -> EpisodeDataset:
+    """The dataset at ``path`` for this robot, new or as it was left; says what had to be repaired."""
+    dataset = EpisodeDataset.open_or_create(path, robot.spec)
+    for warning in dataset.warnings:
+        say(f"warning: {warning}")
+    return dataset
+
+
+def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, path: Path) -> EpisodeDataset:
+    """Record until ``config.record.episodes`` successful demonstrations lie at ``path``.
+
+    Failed attempts are not kept, as a person would throw them away; the seeds go on, so that the
+    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds.
+    """
+    dataset = open_dataset(path, robot)
+    tail = round(config.record.tail_seconds * robot.spec.control_hz)
+    attempt = _next_attempt(dataset, config.seed)
+    tried = 0
+    with Bar("demonstrations", config.record.episodes, "episodes") as bar:
+        bar.update(len(dataset))
+        while len(dataset) < config.record.episodes:
+            episode = run_episode(
+                robot,
+                StillPolicy(robot.spec),
+                EnvironmentReward(),
+                HumanGate(),
+                seed=episode_seed(Purpose.DEMONSTRATIONS, config.seed, attempt),
+                operator=operator,
+                tail_steps=tail,
+            )
+            attempt, tried = attempt + 1, tried + 1
+            if episode.success and episode.valid:
+                dataset.append(episode)
+            bar.update(len(dataset), f"{tried} tried")
+            if tried >= 30 and tried > 20 * (len(dataset) + 1):
+                raise DexloopError(f"{tried} attempts gave {len(dataset)} demonstrations; is the task possible?")
+    return dataset
+
+
+def record_rollouts(
+    config: RunConfig,
+    robot: Robot,
+    policy: Policy,
+    path: Path,
+    reward: RewardModel,
+) -> EpisodeDataset:
+    """Let the clone try, exploring a little; every episode is kept, failures above all.
+
+    They teach the classifier what is not success and warm up the critic, and count as robot time.
+    """
+    dataset = open_dataset(path, robot)
+    tail = round(config.record.tail_seconds * robot.spec.control_hz)
+    with Bar("rollouts", config.record.rollouts, "episodes") as bar:
+        while len(dataset) < config.record.rollouts:
+            episode = run_episode(
+                robot,
+                policy,
+                reward,
+                HumanGate(),
+                seed=episode_seed(Purpose.ROLLOUTS, config.seed, len(dataset)),
+                explore=True,
+                tail_steps=tail,
+            )
+            if episode.valid:
+                dataset.append(episode)
+            bar.update(len(dataset))
+    return dataset
+
+
+def _next_attempt(dataset: EpisodeDataset, run_seed: int) -> int:
+    """The attempt after the last one recorded, read from its seed."""
+    first = episode_seed(Purpose.DEMONSTRATIONS, run_seed, 0)
+    return max((dataset.episode_info(i).seed - first + 1 for i in dataset.episodes), default=0)
+
+
+def episodes_of(dataset: EpisodeDataset) -> list[Episode]:
+    """All readable episodes."""
+    return [dataset.episode(i) for i in dataset.episodes]

@@ -1,0 +1,58 @@
+"""Which robot, operator and judge a configuration names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dexloop.config import RunConfig
+from dexloop.core import Operator, RewardModel, Robot
+from dexloop.errors import DexloopError
+from dexloop.operators.scripted import ScriptedOperator
+from dexloop.rewards.classifier import ClassifierReward
+from dexloop.rewards.environment import EnvironmentReward
+from dexloop.rewards.storage import load_classifier
+from dexloop.robot.gym import GymRobot, open_gym
+from dexloop.runtime.run_directory import RunDirectory
+from dexloop.sim.config import SimConfig
+from dexloop.sim.env import DexEnv
+from dexloop.types import RobotSpec
+
+
+def open_robot(config: RunConfig) -> Robot:
+    """The robot of ``config.robot``: sim, or gym:ID for any Gymnasium environment."""
+    if config.robot == "sim":
+        return GymRobot(DexEnv(sim_config(config)), name="sim", task=config.task)
+    if config.robot.startswith("gym:"):
+        return open_gym(config.robot)
+    raise DexloopError(f"--robot {config.robot}: no such robot; give sim or gym:ID")
+
+
+def sim_config(config: RunConfig) -> SimConfig:
+    """The simulated robot of a run: with the truth for operator and judge, and ended by the judge alone."""
+    return replace(
+        config.sim,
+        task=config.task,
+        observation=config.observation,
+        privileged=True,
+        end_on_success=False,
+    )
+
+
+def debounce_window(config: RunConfig, spec: RobotSpec) -> int:
+    """Frames that success must be seen in before it counts."""
+    return max(1, round(config.classifier.window_seconds * spec.control_hz))
+
+
+def training_reward(config: RunConfig, run: RunDirectory, spec: RobotSpec) -> RewardModel:
+    """Who judges while learning: the classifier of the run, or the environment."""
+    if config.reward == "simulation":
+        return EnvironmentReward()
+    classifier, threshold = load_classifier(run.classifier)
+    return ClassifierReward(classifier, threshold, window=debounce_window(config, spec), hits=config.classifier.hits)
+
+
+def scripted_operator(config: RunConfig) -> Operator:
+    """The scripted operator of a simulated task."""
+    if config.robot != "sim":
+        raise DexloopError(f"--robot {config.robot} has no scripted operator; give --policy or --operator")
+    return ScriptedOperator(sim_config(config), config.record.imperfection)

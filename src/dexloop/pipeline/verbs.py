@@ -1,0 +1,174 @@
+"""What the command line's verbs do; also the place to start from in a script."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dexloop import doctor as checks
+from dexloop.config import RunConfig, config_to_json, read_config
+from dexloop.errors import DexloopError
+from dexloop.networks.storage import load_agent
+from dexloop.pipeline.blank import BlankImages
+from dexloop.pipeline.labelling import label_run
+from dexloop.pipeline.robots import open_robot
+from dexloop.pipeline.run import Run
+from dexloop.pipeline.showcase import film, replay_episode
+from dexloop.presets import ALGORITHMS
+from dexloop.progress import say
+from dexloop.report.build import build_report
+from dexloop.runtime.run_directory import RunDirectory
+from dexloop.sim.tasks.base import task_names
+
+
+def begin(task: str, out: Path | None, settings: RunConfig, *, resume: bool) -> Run:
+    """A new run of ``task`` in ``out`` (runs/TASK if None); with ``resume`` the one that is there.
+
+    Raises DexloopError for an unknown task, a taken directory, or a run of another task.
+    """
+    if settings.robot == "sim" and task not in task_names():
+        close = get_close_matches(task, task_names(), 1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise DexloopError(f"no task {task!r}{meant}; there are: {', '.join(task_names())}")
+    directory = RunDirectory(out or Path("runs") / task)
+    if resume:
+        run = open_run(directory.root)
+        if run.config.task != task:
+            raise DexloopError(f"{directory.root} is a run of {run.config.task!r}, not of {task!r}")
+        return run
+    config = replace(settings, task=task)
+    robot = open_robot(config)
+    directory.create(config_to_json(config))
+    return Run(directory, config, robot)
+
+
+def open_run(path: Path) -> Run:
+    """The run at ``path``; raises DexloopError where there is none, or one of another version."""
+    directory = RunDirectory(path)
+    directory.check_format()
+    config = read_config(directory.config)
+    return Run(directory, config, open_robot(config))
+
+
+def run(target: Run) -> None:
+    """Every stage that is not there yet, then the table and where the report is."""
+    target.record()
+    target.pretrain()
+    target.collect_rollouts()
+    target.train_reward()
+    target.train()
+    evaluate(target, None, blank=target.config.observation == "images" and target.config.sim.reset == "random")
+    report(target)
+    print_table(target)
+    minutes = target.config.train.robot_minutes
+    say(f"report: {target.directory.report}")
+    say(f"to go on learning: dexloop train {target.directory.root} --resume --robot-minutes {2 * minutes:g}")
+
+
+def train_reward(target: Run, *, label: bool, port: int) -> None:
+    """The classifier, from the clone's rollouts as well if there is a clone, after a person's labels if asked."""
+    if target.directory.prior.is_file():
+        target.collect_rollouts()
+    if label:
+        label_run(target, port)
+        target.directory.classifier.unlink(missing_ok=True)
+    target.train_reward()
+
+
+def train(path: Path, algorithm: str | None, out: Path | None, robot_minutes: float | None, *, resume: bool) -> None:
+    """Train the run at ``path``, or a new one at ``out`` on the same demonstrations, clone and reward."""
+    source = open_run(path)
+    config = source.config
+    if algorithm is not None:
+        if algorithm not in ALGORITHMS:
+            close = get_close_matches(algorithm, ALGORITHMS, 1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise DexloopError(f"--algorithm {algorithm}: no such algorithm{meant}; there are: {', '.join(ALGORITHMS)}")
+        if out is None and algorithm != config.algorithm.name:
+            raise DexloopError(f"--algorithm {algorithm}: {path} holds {config.algorithm.name}; name a new --out")
+        config = replace(config, algorithm=ALGORITHMS[algorithm])
+    if robot_minutes is not None:
+        config = replace(config, train=replace(config.train, robot_minutes=robot_minutes))
+    target = source
+    if out is not None:
+        target = _fork(source, config, out)
+    elif target.directory.episodes.is_dir() and not resume:
+        raise DexloopError(f"{path} has been trained already; add --resume to go on")
+    elif resume and not target.directory.prior.is_file():
+        raise DexloopError(f"{path} has nothing to resume: no clone yet; make one with: dexloop pretrain {path}")
+    else:
+        target = Run(source.directory, config, source.robot)
+        target.directory.update_config(config_to_json(config))
+    target.collect_rollouts()
+    target.train_reward()
+    target.train()
+
+
+def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
+    """Demonstrations, clone and trained policy, each as far as it is there."""
+    if trials is not None:
+        target.config = replace(target.config, trials=trials)
+    minutes = target.robot_minutes()
+    target.evaluate_demonstrations()
+    policies = {"bc": target.directory.prior, target.config.algorithm.name: target.directory.policy}
+    for name, file in policies.items():
+        if file.is_file():
+            agent = load_agent(file).agent
+            target.evaluate(name, agent, minutes if name != "bc" else 0.0)
+            film(target, name, agent)
+            if blank and name != "bc":
+                target.evaluate("blank_images", BlankImages(agent), minutes)
+
+
+def report(target: Run) -> None:
+    """Write the report of a run."""
+    build_report(target.directory.root)
+
+
+def replay(target: Run, dataset: str, episode: int, out: Path | None) -> None:
+    """Show a recorded episode as a video, and say whether its actions still do the same."""
+    replay_episode(target, dataset, episode, out)
+
+
+def doctor() -> None:
+    """Print what is wrong with this machine; raises DexloopError when something is."""
+    findings = checks.examine(Path.cwd())
+    for finding in findings:
+        mark = "ok  " if finding.ok else "MEND"
+        say(f"{mark} {finding.name}: {finding.detail}" + ("" if finding.ok else f" -> {finding.remedy}"))
+    if not all(finding.ok for finding in findings):
+        raise DexloopError("something above needs mending before a first run")
+
+
+def print_table(target: Run) -> None:
+    """The run's evaluation as a short table."""
+    table = Table(title=f"{target.config.task}, seed {target.config.seed}")
+    for column in ("policy", "success", "95 % interval", "steps to success", "robot minutes"):
+        table.add_column(column)
+    for entry in target.directory.read_json(target.directory.evaluation):
+        low, high = entry["ci95"]
+        steps = entry["mean_steps"]
+        recorded = entry["policy"] == "demonstrations"
+        table.add_row(
+            entry["policy"],
+            "–" if recorded else f"{entry['successes']}/{entry['trials']} = {100 * entry['success_rate']:.0f} %",
+            "–" if recorded else f"{100 * low:.0f}–{100 * high:.0f} %",
+            "–" if steps is None else f"{steps:.1f}",
+            f"{entry['robot_minutes']:.0f}",
+        )
+    Console().print(table)
+
+
+def _fork(source: Run, config: RunConfig, out: Path) -> Run:
+    """A new run that shares the demonstrations, rollouts, clone and reward of another."""
+    directory = RunDirectory(out)
+    directory.create(config_to_json(config))
+    for part in ("demos", "rollouts", "reward", "prior"):
+        if (source.directory.root / part).is_dir():
+            shutil.copytree(source.directory.root / part, out / part)
+    return Run(directory, config, source.robot)

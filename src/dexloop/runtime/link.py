@@ -1,0 +1,67 @@
+"""Between actor and learner on one machine: the run directory itself.
+
+Episodes cross as the actor's dataset, which is durable before the learner hears of it; policies cross
+as one file that is replaced whole. Either process may be killed at any moment and started again: what
+was sent is still there, and receiving it twice does no harm, as every episode has its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.files import write_file
+from dexloop.types import Episode
+
+
+class ActorSide:
+    """The actor's end: sends finished episodes, takes the newest policy."""
+
+    def __init__(self, episodes: EpisodeDataset, policy_file: Path) -> None:
+        self.episodes = episodes
+        self._policy_file = policy_file
+        self._seen: tuple[int, int] | None = None
+
+    @property
+    def sent(self) -> int:
+        """Episodes sent so far, earlier sessions' included."""
+        return max(self.episodes.episodes, default=-1) + 1
+
+    def send(self, episode: Episode) -> None:
+        """Store an episode; it is on the disk when this returns."""
+        self.episodes.append(episode)
+
+    def latest_policy(self) -> Path | None:
+        """The policy file if it is newer than at the last call, else None."""
+        try:
+            status = self._policy_file.stat()
+        except FileNotFoundError:
+            return None
+        # The inode changes with every replacement, also within the clock's resolution.
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if stamp == self._seen:
+            return None
+        self._seen = stamp
+        return self._policy_file
+
+
+class LearnerSide:
+    """The learner's end: receives episodes it has not had, publishes policies."""
+
+    def __init__(self, episodes: Path, policy_file: Path) -> None:
+        self._path = episodes
+        self._policy_file = policy_file
+        self._received = 0
+
+    def receive(self) -> Iterator[tuple[int, Episode]]:
+        """Episodes that are new since the last call, with their index."""
+        dataset = EpisodeDataset.open(self._path)
+        for index in dataset.episodes:
+            if index >= self._received:
+                yield index, dataset.episode(index)
+                self._received = index + 1
+
+    def publish(self, policy: bytes) -> None:
+        """Replace the policy that the actor will take next."""
+        write_file(self._policy_file, policy)

@@ -1,0 +1,81 @@
+"""What may differ from episode to episode besides the start: mass, friction, size, light, cameras, lag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from dexloop.sim.scene import CAMERAS
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """Ranges drawn from anew at every reset; the default changes nothing.
+
+    mass, friction, size: factors on the object's. light: factor on the lamp. camera_position [m] and
+    camera_rotation [rad]: half-widths about each camera's place, per axis.
+    """
+
+    mass: Range = (1.0, 1.0)
+    friction: Range = (1.0, 1.0)
+    size: Range = (1.0, 1.0)
+    light: Range = (1.0, 1.0)
+    camera_position: float = 0.0
+    camera_rotation: float = 0.0
+
+
+class Randomiser:
+    """Applies a Randomisation to a model in place; it keeps the original numbers, so draws do not add up."""
+
+    def __init__(self, model: mujoco.MjModel, config: Randomisation) -> None:
+        self._model = model
+        self._config = config
+        root = model.body("object").id
+        self._bodies = np.flatnonzero(np.asarray(model.body_rootid) == root)
+        self._geoms = np.flatnonzero(np.isin(model.geom_bodyid, self._bodies))
+        self._inner = self._bodies[self._bodies != root]
+        self._cameras = np.array([model.camera(name).id for name in CAMERAS])
+        self._mass = model.body_mass.copy()
+        self._inertia = model.body_inertia.copy()
+        self._offset = model.body_ipos.copy()
+        self._body = model.body_pos.copy()
+        self._shape = model.geom_size.copy()
+        self._place = model.geom_pos.copy()
+        self._bound = model.geom_rbound.copy()
+        self._boxes = model.geom_aabb.copy()
+        self._friction = model.geom_friction.copy()
+        self._light = model.light_diffuse.copy()
+        self._camera_place = model.cam_pos.copy()
+        self._camera_turn = model.cam_quat.copy()
+
+    def apply(self, rng: np.random.Generator, data: mujoco.MjData) -> float:
+        """Draw and apply; returns the object's size factor. Always takes the same count of draws."""
+        m, c = self._model, self._config
+        mass, friction, size, light = (float(rng.uniform(*r)) for r in (c.mass, c.friction, c.size, c.light))
+        shift = rng.uniform(-1.0, 1.0, (len(self._cameras), 3)) * c.camera_position
+        turn = rng.uniform(-1.0, 1.0, (len(self._cameras), 3)) * c.camera_rotation
+        if c == Randomisation():
+            return 1.0
+        bodies, geoms = self._bodies, self._geoms
+        m.body_mass[bodies] = self._mass[bodies] * mass
+        m.body_inertia[bodies] = self._inertia[bodies] * mass * size**2
+        m.body_ipos[bodies] = self._offset[bodies] * size
+        m.body_pos[self._inner] = self._body[self._inner] * size
+        m.geom_size[geoms] = self._shape[geoms] * size
+        m.geom_pos[geoms] = self._place[geoms] * size
+        m.geom_rbound[geoms] = self._bound[geoms] * size
+        m.geom_aabb[geoms] = self._boxes[geoms] * size
+        m.geom_friction[geoms] = self._friction[geoms] * friction
+        m.light_diffuse[:] = self._light * light
+        m.cam_pos[self._cameras] = self._camera_place[self._cameras] + shift
+        for camera, vector in zip(self._cameras, turn, strict=True):
+            quat = self._camera_turn[camera].copy()
+            mujoco.mju_quatIntegrate(quat, vector, 1.0)
+            m.cam_quat[camera] = quat
+        # Derived constants (inverse weights of the solver) follow the new masses.
+        mujoco.mj_setConst(m, data)
+        return size

@@ -1,0 +1,91 @@
+"""Pictures of the scene through OpenGL: one context, as many cameras and sizes as asked for."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import sys
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dexloop.errors import DexloopError
+
+_PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri libgles2 (or libosmesa6)"
+# Pictures are rendered this much larger and averaged: cost is geometry, and thin fingers stay whole.
+_OVERSAMPLING = 2
+
+
+class Renderer:
+    """Renders the cameras of a model.
+
+    Raises DexloopError when there is no OpenGL library to be had, naming the packages that bring one.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model = model
+        self._gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=300)
+        self._options = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+
+    def pictures(
+        self, data: mujoco.MjData, cameras: tuple[str, ...], height: int, width: int
+    ) -> dict[str, NDArray[np.uint8]]:
+        """What each camera sees: {camera: (height, width, 3) uint8 RGB}."""
+        self._gl.make_current()
+        rect = mujoco.MjrRect(0, 0, _OVERSAMPLING * width, _OVERSAMPLING * height)
+        pixels = np.empty((rect.height, rect.width, 3), dtype=np.uint8)
+        out: dict[str, NDArray[np.uint8]] = {}
+        for name in cameras:
+            self._camera.fixedcamid = self._model.camera(name).id
+            mujoco.mjv_updateScene(
+                self._model,
+                data,
+                self._options,
+                None,
+                self._camera,
+                mujoco.mjtCatBit.mjCAT_ALL.value,
+                self._scene,
+            )
+            mujoco.mjr_render(rect, self._scene, self._context)
+            mujoco.mjr_readPixels(pixels, None, rect, self._context)
+            out[name] = _reduced(pixels)
+        return out
+
+    def close(self) -> None:
+        """Give the OpenGL context back; the renderer is of no use afterwards."""
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mean over squares of 2 by 2 pixels, top row first (OpenGL's first row is the bottom one)."""
+    rows = pixels[1::2].astype(np.uint16) + pixels[::2]
+    return ((rows[::-1, ::2] + rows[::-1, 1::2] + 2) >> 2).astype(np.uint8)
+
+
+def _open_context(width: int, height: int) -> Any:
+    """An OpenGL context: the one MUJOCO_GL names, or, headless on Linux, EGL and then OSMesa."""
+    headless = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
+    try:
+        if os.environ.get("MUJOCO_GL") or not headless:
+            return mujoco.GLContext(width, height)
+        # The choice is by presence: once one of the two is imported, the other cannot be in this process.
+        if ctypes.util.find_library("EGL"):
+            from mujoco.egl import GLContext
+        else:
+            from mujoco.osmesa import GLContext
+        return GLContext(width, height)
+    except Exception as error:
+        raise DexloopError(
+            f"no OpenGL to render cameras with ({type(error).__name__}: {error}); on Debian or Ubuntu install"
+            f" {_PACKAGES}, or use --observation privileged, which needs none"
+        ) from error
