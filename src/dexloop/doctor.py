@@ -13,16 +13,19 @@ _OLDEST_PYTHON = (3, 10)
 _RUN_BYTES = 2 * 1024**3  # a run's episodes, checkpoints and videos, with room to spare
 _EGL_PACKAGES = "libegl1 libopengl0 libgl1-mesa-dri"
 
+# The simulation's own renderer, so that the platform it would choose is the one that is tried.
 _RENDER = """
 import mujoco
+from dexloop.sim.rendering import Renderer
 model = mujoco.MjModel.from_xml_string(
-    '<mujoco><worldbody><light pos="0 0 2"/><geom type="sphere" size=".2"/></worldbody></mujoco>'
+    '<mujoco><worldbody><light pos="0 0 2"/><geom type="sphere" size=".2"/>'
+    '<camera name="eye" pos="0 0 1"/></worldbody></mujoco>'
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
-with mujoco.Renderer(model, 48, 64) as renderer:
-    renderer.update_scene(data)
-    image = renderer.render()
+renderer = Renderer(model)
+image = renderer.pictures(data, ("eye",), 48, 64)["eye"]
+renderer.close()
 if not image.std() > 0:
     raise RuntimeError("the rendered image is blank")
 print("MuJoCo", mujoco.__version__)
@@ -59,26 +62,25 @@ def check_python(version: tuple[int, int] | None = None) -> Finding:
 
 
 def check_rendering(platform: str | None = None, timeout: float = 120.0) -> Finding:
-    """Whether MuJoCo renders a frame without a screen.
+    """Whether the simulation's cameras can be rendered.
 
-    platform: a value for MUJOCO_GL (egl, osmesa, glfw, cgl); without it what MUJOCO_GL says, else
-    egl on Linux and MuJoCo's own choice elsewhere. timeout: seconds after which it counts as failed
-    (a first frame in software takes about one).
+    platform: a value for MUJOCO_GL (egl, osmesa, glfw, cgl); without it what MUJOCO_GL says, else the
+    simulation's own choice. timeout: seconds after which it counts as failed (a first frame in
+    software takes about one).
     """
-    chosen = platform or os.environ.get("MUJOCO_GL") or ("egl" if sys.platform == "linux" else "")
+    chosen = platform or os.environ.get("MUJOCO_GL", "")
     environment = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
     if chosen:
         environment["MUJOCO_GL"] = chosen
     ok, said = _python(_RENDER, environment, timeout)
+    by = f"MUJOCO_GL={chosen}" if chosen else "the default platform"
     if ok:
-        return Finding("rendering", True, f"{said} renders with {chosen or 'its default platform'}")
-    if "No module named 'mujoco'" in said:
-        remedy = "pip install mujoco"
-    elif sys.platform == "linux":
-        remedy = f"on Debian or Ubuntu: apt-get install {_EGL_PACKAGES}; or libosmesa6, and set MUJOCO_GL=osmesa"
+        return Finding("rendering", True, f"{said} renders with {by}")
+    if sys.platform == "linux":
+        remedy = f"on Debian or Ubuntu: apt-get install {_EGL_PACKAGES} (or libosmesa6, and set MUJOCO_GL=osmesa)"
     else:
         remedy = "unset MUJOCO_GL, and run from a desktop session"
-    return Finding("rendering", False, f"MuJoCo does not render with {chosen or 'its default'}: {said}", remedy)
+    return Finding("rendering", False, f"no picture with {by}: {said}", remedy)
 
 
 def check_torch(timeout: float = 120.0) -> Finding:

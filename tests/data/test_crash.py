@@ -147,6 +147,10 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
         assert len(kept) == len(dataset) > 2
         for index in kept.episodes:
             assert_same_numbers(kept.episode(index), make_episode(SMALL_ROBOT, index))
+        (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+        (disk / "set/meta/stats.json").unlink()
+        crowded = EpisodeDataset.open(disk / "set")
+        assert crowded.episodes == kept.episodes, "a full disk must not keep anyone from reading"
         assert not list(disk.rglob("*.tmp"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -164,6 +164,13 @@ def test_one_writer_and_many_readers(tmp_path: Path) -> None:
     unfinished.write_bytes(b"half")
     reader = EpisodeDataset.open(tmp_path)
     assert reader.episodes == [0] and unfinished.exists(), "a reader must not tidy behind a writer"
+    index = tmp_path / "meta/episodes/chunk-000/file-000.parquet"
+    listed = index.read_bytes()
+    index.unlink()
+    early = EpisodeDataset.open(tmp_path)
+    assert early.episodes == [0] and not index.exists(), "an episode counts as soon as its data file is there"
+    assert_same_numbers(early.episode(0), make_episode(SMALL_ROBOT, seed=0))
+    index.write_bytes(listed)
     writer.close()
     reader.append(make_episode(SMALL_ROBOT, seed=1))
     assert not unfinished.exists()

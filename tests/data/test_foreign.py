@@ -81,8 +81,9 @@ def write_lerobot_dataset(root: Path, extra: dict[str, NDArray[Any]]) -> tuple[d
 
 
 def test_episodes_of_lerobot_are_read(tmp_path: Path) -> None:
-    columns, frames = write_lerobot_dataset(tmp_path, {})
-    dataset = EpisodeDataset.open(tmp_path)
+    root = tmp_path / "lr=3e-4"
+    columns, frames = write_lerobot_dataset(root, {})
+    dataset = EpisodeDataset.open(root)
     assert dataset.warnings == [] and dataset.episodes == [0, 1, 2]
     spec = dataset.spec
     assert (spec.name, spec.task, spec.control_hz, spec.max_steps) == ("so100", "pick", 10.0, 9)
@@ -146,6 +147,10 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     dataset = EpisodeDataset.open(tmp_path)
     assert len(dataset) == 0 and all("file-000.mp4" in text for text in dataset.warnings)
     info = tmp_path / "meta/info.json"
-    info.write_text(info.read_text().replace('"observation.state"', '"state"'))
+    before = info.read_text()
+    info.write_text(before.replace('"video"', '"image"'))
+    with pytest.raises(DexloopError, match="images lie inside the tables"):
+        EpisodeDataset.open(tmp_path)
+    info.write_text(before.replace('"observation.state"', '"state"'))
     with pytest.raises(DexloopError, match=r"info\.json: lacks what a robot's dataset needs"):
         EpisodeDataset.open(tmp_path)

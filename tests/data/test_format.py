@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from dexloop.data import schema
+from dexloop.data.catalog import Catalog
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.data.index import ROWS_PER_FILE
+from dexloop.data.index import ROWS_PER_FILE, read_rows
+from dexloop.data.info import info_of
+from dexloop.data.layout import Layout
+from dexloop.data.stats import column_stats
 from dexloop.data.tasks import encode_tasks, read_tasks
 from tests.data import golden
-from tests.data.samples import SMALL_ROBOT, assert_same_numbers, make_episode, mean_error
+from tests.data.samples import assert_same_numbers, mean_error
 
 TABLES = [
     "data/chunk-000/file-000.parquet",
@@ -64,7 +69,7 @@ def test_writing_the_golden_episodes_again_gives_the_same_files(tmp_path: Path) 
 
 
 def test_the_golden_dataset_is_small() -> None:
-    assert sum(path.stat().st_size for path in golden.PATH.rglob("*") if path.is_file()) < 80_000
+    assert sum(path.stat().st_size for path in golden.PATH.rglob("*") if path.is_file()) < 60_000
 
 
 def test_info_and_tables_are_lerobots(copied: Path) -> None:
@@ -117,11 +122,25 @@ def test_tasks_are_a_pandas_frame_with_the_task_as_index(tmp_path: Path) -> None
 
 
 def test_many_episodes_spread_over_index_files(tmp_path: Path) -> None:
-    count = ROWS_PER_FILE + 2
-    given = make_episode(SMALL_ROBOT, seed=0, steps=1)
-    with EpisodeDataset.create(tmp_path, SMALL_ROBOT) as dataset:
-        for _ in range(count):
-            dataset.append(given)
+    layout = Layout(tmp_path, golden.ROBOT, native=True)
+    info = info_of(golden.episodes()[0])
+    catalog = Catalog(layout)
+    stats = {"action": column_stats(np.zeros((2, 2)))}
+    for number in range(ROWS_PER_FILE + 2):
+        catalog.put(replace(layout.row(number, "push", 2, 2 * number), stats=stats), info)
+    for number in (0, ROWS_PER_FILE):
+        catalog.save(number)
     files = sorted((tmp_path / "meta/episodes/chunk-000").glob("*.parquet"))
-    assert [pq.read_metadata(path).num_rows for path in files] == [ROWS_PER_FILE, 2]
-    assert EpisodeDataset.open(tmp_path).episodes == list(range(count))
+    rows = [read_rows(path, layout.cameras) for path in files]
+    assert [len(listed) for listed in rows] == [ROWS_PER_FILE, 2]
+    assert [row.episode for listed in rows for row in listed] == list(range(ROWS_PER_FILE + 2))
+    last = pq.read_table(files[1]).to_pylist()[-1]
+    assert (last["meta/episodes/chunk_index"], last["meta/episodes/file_index"]) == (0, 1)
+    assert catalog.stats["action"].count == 2 * (ROWS_PER_FILE + 2)
+
+
+def test_the_thousandth_episode_opens_a_new_chunk(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, golden.ROBOT, native=True)
+    row = layout.row(1001, "push", 2, 2002)
+    assert layout.data_file(row) == tmp_path / "data/chunk-001/file-001.parquet"
+    assert layout.video_file(row, "observation.images.top").parent.name == "chunk-001"

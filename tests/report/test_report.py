@@ -275,7 +275,7 @@ def test_a_torn_last_line_is_silent_and_a_damaged_one_is_told(run: Path) -> None
     lines = (run / "metrics.jsonl").read_text().split("\n")
     (run / "metrics.jsonl").write_text("\n".join([*lines[:4], "{oops", *lines[4:]]))
     told = read_run(run)
-    assert told.problems == ("metrics.jsonl has 1 damaged lines; they are left out.",)
+    assert told.problems == ("metrics.jsonl has damaged lines, which are left out: 1.",)
     assert len(told.metrics.episodes) == 60
 
 
@@ -292,6 +292,41 @@ def test_a_run_without_robot_minutes_is_drawn_over_steps(run: Path) -> None:
     _write_metrics(run, rows)
     source = build_report(run).read_text()
     assert "Control steps</text>" in source and "Robot time [min]</text>" not in source
+
+
+@pytest.mark.parametrize(
+    ("curve", "drawn"),
+    [
+        ({"precision": [1, 0.9], "recall": [0, 1]}, 1),
+        ([{"precision": 1, "recall": 0}, {"precision": 0.9}], 1),
+        ({"precision": [1], "recall": [0, 1]}, 0),
+        ({"precision": 3}, 0),
+        ([1, "x"], 0),
+        ("x", 0),
+    ],
+)
+def test_a_precision_recall_curve_is_drawn_where_it_can_be_read(tmp_path: Path, curve: object, drawn: int) -> None:
+    _write(tmp_path, reward={"precision": 0.9, "recall": 0.8, "pr_curve": curve})
+    assert Page(build_report(tmp_path)).count("svg") == drawn
+
+
+STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_second": 0.0, "control_hz": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "drawn"),
+    [
+        ([{"kind": "episode", "step": 50, "episode": 0, "success": 0, "length": 50, "robot_minutes": 0.1}], 1),
+        ([{"kind": "episode", "step": 50, "episode": 0, "success": 1, "length": 50, "robot_minutes": 0.1}], 2),
+        ([{"kind": "eval", "step": 5, "success_rate": 0.5, "trials": 10, "mean_steps": 20}], 2),
+        ([{"kind": "update", "step": 0, **STANDING}], 3),
+        ([{"kind": "update", "step": 0, **STANDING}, {"kind": "update", "step": 9, "q_mean": -5.0}], 3),
+        ([{"kind": "update", "q_mean": 1.0}], 0),
+    ],
+)
+def test_a_run_that_has_just_begun_is_drawn(tmp_path: Path, rows: list[dict[str, Any]], drawn: int) -> None:
+    _write_metrics(tmp_path, rows)
+    assert Page(build_report(tmp_path)).count("svg") == drawn
 
 
 def test_the_same_run_gives_the_same_page_of_modest_size(run: Path) -> None:

@@ -58,11 +58,12 @@ class Catalog:
         self.next_episode = max(self.next_episode, row.episode + 1)
 
     def drop(self, episode: int) -> None:
-        """Forget an episode whose files could not be kept."""
+        """Forget an episode whose files could not be kept; if it was the last, its number is free again."""
         self.rows.pop(episode, None)
         self.infos.pop(episode, None)
         self._stats = None
-        self.next_episode = max(self.rows, default=-1) + 1
+        if self.next_episode == episode + 1:
+            self.next_episode = episode
 
     def task_index(self, task: str) -> int:
         """The task's number; a new task gets the next one, on the disk at once, before any step uses it."""

@@ -71,8 +71,8 @@ class EpisodeDataset:
     def open(cls, path: Path | str, spec: RobotSpec | None = None) -> EpisodeDataset:
         """The dataset at ``path``, repaired; ``warnings`` says what was repaired or left out.
 
-        spec: the robot it is wanted for. While another process writes, nothing is repaired and only
-        finished episodes are seen. Raises DexloopError where there is no dataset, its version is
+        spec: the robot it is wanted for. While another process writes, nothing on the disk is repaired.
+        Raises DexloopError where there is no dataset, its version is
         unknown, or it is another robot's.
         """
         root = Path(path)
@@ -156,8 +156,9 @@ class EpisodeDataset:
         files[layout.loose_file(row)] = encode_loose(episode.transitions, layout.spec.observation)
         # The data file comes last: it is what makes the episode complete.
         files[layout.data_file(row)] = encode_columns(columns, info_to_json(info, task_index, checksums))
+        row = with_stats(row, columns, frames)
         write_together(files)
-        catalog.put(with_stats(row, columns, frames), info)
+        catalog.put(row, info)
         try:
             catalog.save(number)
         except DexloopError:
@@ -172,7 +173,8 @@ class EpisodeDataset:
         The last step gets reward 1 or 0 and terminates, as if the verdict had ended the episode; a
         failed episode keeps no successful step. Raises DexloopError as ``append`` does.
         """
-        row, catalog = self._row(index), self._writable()
+        catalog = self._writable()
+        row = self._row(index)
         path = self._layout.data_file(row)
         columns = with_verdict(read_columns(self._layout, row), success)
         info = replace(self.episode_info(index), success=success)

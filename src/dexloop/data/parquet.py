@@ -54,7 +54,9 @@ def read_table(path: Path, episode: int | None = None) -> Any:
     """The table in ``path``, or only its rows of one episode. Raises DexloopError where it is damaged."""
     filters = None if episode is None else [("episode_index", "==", episode)]
     try:
-        return pq.read_table(path, filters=filters, use_threads=False, page_checksum_verification=True)
+        # From an open file: given a path, pyarrow would take folders named like a=1 for columns.
+        with path.open("rb") as file:
+            return pq.read_table(file, filters=filters, use_threads=False, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from error
 

@@ -71,7 +71,7 @@ def empty_frames(layout: Layout, count: int) -> dict[str, ImageArray]:
 
 def with_stats(row: EpisodeRow, columns: Columns, frames: dict[str, ImageArray]) -> EpisodeRow:
     """The row with statistics of its columns and of its frames {camera: (T, H, W, 3)}."""
-    stats: Stats = {name: column_stats(column) for name, column in columns.items()}
+    stats: Stats = {name: column_stats(column) for name, column in columns.items() if name not in schema.PLACES}
     stats |= {schema.IMAGES + camera: image_stats(images) for camera, images in frames.items()}
     return replace(row, stats=stats)
 

@@ -36,16 +36,20 @@ def load_catalog(layout: Layout, info: Mapping[str, Any] | None, repair: bool) -
         return catalog
     listed = dict(catalog.rows)
     stored = layout.files_on_disk("data")
-    if not repair:
-        # Another process may be writing: what is not listed yet is not finished.
-        stored = {number: path for number, path in stored.items() if number in listed}
     _drop_unstored(catalog, stored)
     task_names = _check_native(catalog, stored)
     catalog.next_episode = max([*catalog.rows, *stored], default=-1) + 1
     if repair:
         _remove_leftovers(catalog, stored)
         changed = {n for n in {*listed, *catalog.rows} if listed.get(n) is not catalog.rows.get(n)}
-        _mend_meta(catalog, info, task_names, changed | damaged)
+        for number in sorted(changed & catalog.rows.keys()):
+            path = layout.data_file(catalog.rows[number])
+            catalog.warnings.append(f"{path}: episode {number} was stored but not listed; listed again")
+        try:
+            _mend_meta(catalog, info, task_names, changed | damaged)
+        except DexloopError as error:
+            # Reading must be possible on a full disk; the next opening tries again.
+            catalog.warnings.append(f"{error}; meta stays as it was")
     return catalog
 
 
@@ -104,7 +108,6 @@ def _check_native(catalog: Catalog, stored: Mapping[int, Path]) -> dict[int, str
             read_note(layout.loose_file(expected))
             if row is None or row.length != length or row.task != info.task or not row.stats:
                 row = _rebuilt(layout, number, info)
-                catalog.warnings.append(f"{path}: episode {number} was stored but not listed; listed again")
         except DexloopError as error:
             catalog.warnings.append(f"{error}; episode {number} is left out")
             continue

@@ -32,6 +32,8 @@ SUCCESS = "next.success"
 TRUE_SUCCESS = "next.true_success"
 SCORE = "next.score"
 
+# Where a step belongs, which nobody normalises: no statistics are kept of these.
+PLACES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 SCALARS = {
     INTERVENTION: "bool",
     REWARD: "float32",
@@ -138,9 +140,14 @@ def spec_from_json(path: Path, content: Mapping[str, Any]) -> RobotSpec:
 
 
 def spec_from_info(path: Path, content: Mapping[str, Any], task: str, max_steps: int) -> RobotSpec:
-    """The robot of a dataset that another program wrote, from its ``meta/info.json``."""
+    """The robot of a dataset that another program wrote, from its ``meta/info.json``.
+
+    Raises DexloopError where state, action or rate are missing, or images are not stored as video.
+    """
     try:
         table: Mapping[str, Any] = content["features"]
+        if any(feature["dtype"] == "image" for feature in table.values()):
+            raise DexloopError(f"{path}: images lie inside the tables; only datasets with videos can be read")
         cameras = {
             name.removeprefix(IMAGES): camera_size(feature)
             for name, feature in table.items()

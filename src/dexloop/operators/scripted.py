@@ -26,9 +26,10 @@ class Imperfection:
 
     speed: range of the episode's speed, as a fraction of the highest. pause: chance of stopping to look
     whenever something new begins; hesitation: chance of it at any step. pause_seconds: range of how long [s].
-    overshoot: size of the first aim's error [m], corrected while moving. bias, bias_rotation, bias_fingers:
-    the episode's constant error of the grasp [m, rad, closed fraction]. noise: of the motion, as a fraction of
-    the highest speed, correlated over about half a second. All sizes are standard deviations.
+    overshoot: error of the first aim over a distance of 10 cm or more [m], corrected while moving. bias,
+    bias_rotation, bias_fingers: the episode's constant error of the grasp [m, rad, closed fraction]. noise: of
+    the motion, as a fraction of the highest speed, correlated over about half a second. All sizes are
+    standard deviations.
     """
 
     speed: tuple[float, float] = (1.0, 1.0)
@@ -44,10 +45,10 @@ class Imperfection:
 
 CLEAN = Imperfection(speed=(0.7, 0.7))
 HUMAN = Imperfection(
-    speed=(0.35, 0.60),
+    speed=(0.30, 0.50),
     pause=0.5,
     hesitation=0.02,
-    overshoot=0.012,
+    overshoot=0.020,
     bias=0.003,
     bias_rotation=0.04,
     bias_fingers=0.03,
@@ -84,6 +85,7 @@ _TURNED = 0.15
 _CLOSING = 0.05
 _CLOSED = 0.97
 _EMPTY = 0.10
+_FAR = 0.10
 
 
 def choose(state: SceneState, plan: GraspPlan, position: Array, rotation: Array, fingers: Array) -> Goal:
@@ -174,16 +176,17 @@ class ScriptedOperator:
             lift=plan.lift,
         )
 
-    def _towards(
-        self, goal: Goal, position: Array, rotation: Array, fingers: Array
-    ) -> tuple[Array, Array]:
+    def _towards(self, goal: Goal, position: Array, rotation: Array, fingers: Array) -> tuple[Array, Array]:
         """The step (6,) [m, rad] and the fingers (6,) of the next target."""
         rng, how = self._rng, self._imperfection
         new = goal.phase is not self._phase
         self._phase = goal.phase
         if new:
-            self._aim = rng.normal(size=3) * how.overshoot
-        if self._pause == 0 and rng.random() < (how.pause if new else how.hesitation):
+            distance = float(np.linalg.norm(goal.position - position))
+            self._aim = rng.normal(size=3) * how.overshoot * min(1.0, distance / _FAR)
+        # Whoever has decided to close the fingers does so at once; the looking was done before.
+        chance = how.pause if new and goal.phase is not Phase.CLOSE else how.hesitation
+        if self._pause == 0 and rng.random() < chance:
             self._pause = round(float(rng.uniform(*how.pause_seconds)) / self._period)
         # First-order processes: the aim's error dies out and the noise renews itself within half a second.
         keep = float(np.exp(-self._period / 0.5))

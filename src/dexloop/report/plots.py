@@ -66,17 +66,9 @@ def precision_recall(reward: Mapping[str, Any]) -> Plot | None:
 
     The curve is a list of {precision, recall} or an object with the two lists.
     """
-    stored = reward.get("pr_curve")
-    columns = as_mapping(stored)
-    if isinstance(stored, list):
-        points = Table(tuple(as_mapping(point) for point in cast("list[Any]", stored)))
-        recall, precision = points.column("recall"), points.column("precision")
-    else:
-        recall, precision = (
-            Table(tuple({name: value} for value in cast("list[Any]", columns.get(name) or []))).column(name)
-            for name in ("recall", "precision")
-        )
-    if len(recall) != len(precision) or not _known(recall, precision):
+    points = Table(tuple(as_mapping(point) for point in _points(reward.get("pr_curve"))))
+    recall, precision = points.column("recall"), points.column("precision")
+    if not _known(recall, precision):
         return None
     chosen = number(reward.get("recall")), number(reward.get("precision"))
     with style():
@@ -90,6 +82,18 @@ def precision_recall(reward: Mapping[str, Any]) -> Plot | None:
         axes.set_xticks(*SHARES)
         svg = to_svg(figure, "Precision against recall")
     return Plot("Precision and recall", "Held-out frames, over all thresholds.", svg)
+
+
+def _points(curve: object) -> list[Any]:
+    """A curve as a list of points, from either form; empty for anything else."""
+    match curve:
+        case {"recall": list(recall), "precision": list(precision)} if len(recall) == len(precision):
+            pairs = zip(recall, precision, strict=True)
+            return [{"recall": across, "precision": up} for across, up in pairs]
+        case list():
+            return cast("list[Any]", curve)
+        case _:
+            return []
 
 
 def _axis(metrics: Metrics) -> _Axis:
@@ -183,7 +187,8 @@ def _speed(updates: Table, axis: _Axis) -> Plot | None:
     for panel, name in zip(panels, present, strict=True):
         label, colour = names[name]
         panel.plot(*_thinned(axis.updates, updates.column(name)), color=colour)
-        panel.set_ylim(0, 1.15 * np.nanmax(updates.column(name)))
+        # A run that stands still has rate 0, and an axis needs some height.
+        panel.set_ylim(0, 1.15 * max(float(np.nanmax(updates.column(name))), 0.1))
         panel.set_ylabel(label)
     panels[-1].set_xlabel(axis.label)
     caption = "Gradient updates and control steps in a second of wall-clock time."

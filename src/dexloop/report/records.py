@@ -185,7 +185,7 @@ def _read_metrics(path: Path, problems: list[str]) -> Metrics:
         if row.get("kind") in kinds:
             kinds[str(row["kind"])].append(row)
     if damaged:
-        problems.append(f"metrics.jsonl has {damaged} damaged lines; they are left out.")
+        problems.append(f"metrics.jsonl has damaged lines, which are left out: {damaged}.")
     # A resumed run may write an episode again: the later line counts, in the earlier one's place.
     episodes: dict[object, Mapping[str, Any]] = {}
     for index, row in enumerate(kinds["episode"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dexloop.errors import DexloopError
@@ -36,10 +36,10 @@ class SimConfig:
     action_latency: tuple[float, float] = (0.050, 0.070)
     observation_latency: int = 0
     saturation: bool = True
-    randomise: Randomisation = Randomisation()
+    randomise: Randomisation = field(default_factory=Randomisation)
     max_seconds: float | None = None
     reset_seconds: float = 3.0
-    limits: ControlLimits = ControlLimits()
+    limits: ControlLimits = field(default_factory=ControlLimits)
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""

@@ -88,7 +88,7 @@ class ActionCodec:
         if self.form == "delta":
             step = wanted[ARM] * self._step
         else:
-            step = self._difference(wanted[ARM] * self._box, target[ARM])
+            step = self.difference(wanted[ARM] * self._box, target[ARM])
         return self.limited(target, step, 0.5 * (wanted[FINGERS] + 1.0))
 
     def limited(self, target: Array, step: Array, fingers: Array) -> Array:
@@ -108,13 +108,17 @@ class ActionCodec:
         """The action (12,) that leads from ``target`` to ``new``."""
         action = np.empty(ACTION_SIZE)
         if self.form == "delta":
-            action[ARM] = self._difference(new[ARM], target[ARM]) / self._step
+            action[ARM] = self.difference(new[ARM], target[ARM]) / self._step
         else:
             action[ARM] = new[ARM] / self._box
         action[FINGERS] = 2.0 * new[FINGERS] - 1.0
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
-    def _difference(self, new: Array, old: Array) -> Array:
+    def in_box(self, target: Array) -> bool:
+        """Whether a pose (6,) lies in the box of limits."""
+        return bool((np.abs(target[ARM]) <= self._box).all())
+
+    def difference(self, new: Array, old: Array) -> Array:
         """The step (6,) [m, rad] from the pose ``old`` (6,) to ``new`` (6,)."""
         step = np.empty(6)
         step[0:3] = new[0:3] - old[0:3]

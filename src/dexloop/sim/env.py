@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 
 from dexloop.errors import DexloopError
 from dexloop.sim.config import SimConfig
-from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, ARM, FINGERS, ActionCodec, checked_action
+from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, FINGERS, ActionCodec, checked_action
 from dexloop.sim.hand import FINGER_NAMES
-from dexloop.sim.kinematics import JOINT_SPEEDS, pose
+from dexloop.sim.kinematics import pose
 from dexloop.sim.randomisation import Randomiser
 from dexloop.sim.rendering import Renderer
-from dexloop.sim.rotations import Array, rotation_matrix, rotation_vector
+from dexloop.sim.rotations import Array, rotation_matrix
 from dexloop.sim.scene import CAMERAS, SceneConfig
+from dexloop.sim.servo import ArmServo
 from dexloop.sim.simulation import Simulation
 from dexloop.sim.state import PRIVILEGED_SIZE, SceneState, privileged_vector
 from dexloop.sim.tasks.base import StartRegion, load_task
 from dexloop.types import FloatArray, ObservationSpec, RobotSpec
 
-SimObservation = dict[str, NDArray[Any]]
+SimObservation = dict[str, Any]
 
 _POSE_NAMES = ("x", "y", "z", "rotation_x", "rotation_y", "rotation_z")
 PROPRIO_NAMES = (
@@ -37,14 +38,9 @@ PROPRIO_NAMES = (
     "remaining_time",
 )
 PROPRIO_SIZE = len(PROPRIO_NAMES)
-# The end effector's workspace in the world [m]: above the table, and within the arm's reach.
-_WORKSPACE_LOW = np.array([0.10, -0.40, 0.015])
-_WORKSPACE_HIGH = np.array([0.60, 0.30, 0.45])
 # A larger remaining error of the inverse kinematics means that the pose is out of reach [m or rad].
 _REACHED = 1e-4
 _START_ATTEMPTS = 50
-# A step that the arm cannot take is shortened this often before the arm stays where it is.
-_SHORTENINGS = 4
 
 
 class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
@@ -62,11 +58,10 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     Raises DexloopError for a field or value that does not exist.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+    # Gymnasium reads this from the class and from the instance.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
-    def __init__(
-        self, config: SimConfig | None = None, *, render_mode: str | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, config: SimConfig | None = None, *, render_mode: str | None = None, **fields: Any) -> None:
         config = config or SimConfig()
         try:
             config = replace(config, **fields)
@@ -81,8 +76,8 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self.metadata = {**self.metadata, "render_fps": round(config.control_hz)}
 
         scene = SceneConfig(timestep=self.task.timestep, saturation=config.saturation)
-        self._simulation = Simulation(scene, self.task.mjcf, config.control_hz)
-        self._randomiser = Randomiser(self._simulation.model, config.randomise)
+        self.simulation = Simulation(scene, self.task.mjcf, config.control_hz)
+        self._randomiser = Randomiser(self.simulation.model, config.randomise)
         self._renderer: Renderer | None = None
         self._period = 1.0 / config.control_hz
         self.codec = ActionCodec(config.action, config.limits, self._period)
@@ -93,8 +88,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
         self.observation_space = self._observation_space()
         self._past: deque[SimObservation] = deque(maxlen=config.observation_latency + 1)
-        self._start_position = np.zeros(3)
-        self._start_rotation = np.eye(3)
+        self._servo = ArmServo(self.simulation.kinematics, self.codec, self._period, np.eye(4))
         self._target = np.zeros(ACTION_SIZE)
         self._steps = 0
         self._held = 0
@@ -136,6 +130,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         pose_bound = np.repeat([2.0 * limits.displacement, np.pi], 3)
         high = np.concatenate([pose_bound, np.ones(6), pose_bound, np.ones(6), [1.0]]).astype(np.float32)
         low = np.concatenate([-pose_bound, np.zeros(6), -pose_bound, np.zeros(6), [0.0]]).astype(np.float32)
+        self._proprio_low, self._proprio_high = low, high
         parts: dict[str, spaces.Space[Any]] = {"proprio": spaces.Box(low, high, dtype=np.float32)}
         if self._shows_images:
             size = self.config.image_size
@@ -148,25 +143,25 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[SimObservation, dict[str, Any]]:
-        """A new episode; the same seed gives the same one, bit for bit."""
+        """A new episode; the same seed gives the same one, bit for bit. Raises DexloopError after ``stop``."""
+        self._check_armed()
         super().reset(seed=seed)
-        rng, simulation, task = self.np_random, self._simulation, self.task
+        rng, simulation, task = self.np_random, self.simulation, self.task
         region = task.fixed if self.config.reset == "fixed" else task.random
         size = self._randomiser.apply(rng, simulation.data)
         simulation.reset(
             joints=self._start_joints(rng, region),
             fingers=np.array(task.fingers),
-            object_position=np.array(task.object_position)
-            + rng.uniform(-1.0, 1.0, 2) * region.object_position,
+            object_position=np.array(task.object_position) + rng.uniform(-1.0, 1.0, 2) * region.object_position,
             object_yaw=float(rng.uniform(-1.0, 1.0)) * region.object_yaw,
             object_size=size,
             finger_lag=float(rng.uniform(*self.config.action_latency)),
         )
         start = simulation.kinematics.forward(simulation.joint_target)
-        self._start_position, self._start_rotation = start[:3, 3], start[:3, :3]
+        self._servo = ArmServo(simulation.kinematics, self.codec, self._period, start)
         self._target = np.concatenate([np.zeros(6), task.fingers])
         self._steps = self._held = 0
-        self._running, self._stopped = True, False
+        self._running = True
         self._past.clear()
         state = simulation.state()
         return self._observe(state), self._info(self.codec.encode(self._target, self._target), state)
@@ -178,7 +173,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
             position = np.array(task.ee_position) + rng.uniform(-1.0, 1.0, 3) * region.ee_position
             turn = rotation_matrix(rng.uniform(-1.0, 1.0, 3) * region.ee_rotation)
             goal = pose(position, turn @ task.ee_rotation)
-            solution = self._simulation.kinematics.solve(np.array(task.home), goal, iterations=100)
+            solution = self.simulation.kinematics.solve(np.array(task.home), goal, iterations=100)
             if solution.residual < _REACHED:
                 return solution.q
         raise DexloopError(f"task {task.name!r}: its start region is out of the arm's reach")
@@ -191,9 +186,12 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self._check_running()
         clean = checked_action(action)
         before = self._target
-        self._move(self.codec.decode(clean, before))
+        wanted = self.codec.decode(clean, before)
+        motion = self._servo.move(self.simulation.joint_target, before, wanted)
+        self._target = np.concatenate([motion.pose, wanted[FINGERS]])
+        self.simulation.advance(motion.joints, self._target[FINGERS])
         self._steps += 1
-        state = self._simulation.state()
+        state = self.simulation.state()
         holding = self.task.holding(state)
         self._held = self._held + 1 if holding else 0
         success = self._held >= self._hold_steps
@@ -206,14 +204,14 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     def hold(self) -> SimObservation:
         """Rest for one control period with targets unchanged; the deadline does not come nearer."""
         self._check_running()
-        self._simulation.advance(self._simulation.joint_target, self._target[FINGERS])
-        state = self._simulation.state()
+        self.simulation.advance(self.simulation.joint_target, self._target[FINGERS])
+        state = self.simulation.state()
         if not self.task.holding(state):
             self._held = 0
         return self._observe(state)
 
     def stop(self) -> None:
-        """Hold all targets where they are and take no action until ``rearm``."""
+        """Hold all targets where they are and make no other motion until ``rearm``."""
         self._stopped = True
 
     def rearm(self) -> None:
@@ -222,7 +220,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
 
     def render(self) -> NDArray[np.uint8]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A picture (480, 480, 3) of the whole scene, for people."""
-        return self._open_renderer().pictures(self._simulation.data, ("front",), 480, 480)["front"]
+        return self._open_renderer().pictures(self.simulation.data, ("front",), 480, 480)["front"]
 
     def close(self) -> None:
         """Free the OpenGL context, where there is one."""
@@ -230,53 +228,24 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
             self._renderer.close()
             self._renderer = None
 
-    def _check_running(self) -> None:
+    def _check_armed(self) -> None:
         if self._stopped:
             raise DexloopError("the robot is stopped: call rearm() before moving it again")
+
+    def _check_running(self) -> None:
+        self._check_armed()
         if not self._running:
             raise DexloopError("the episode is over: call reset() before step()")
 
-    def _move(self, wanted: Array) -> None:
-        """Bring the robot to the wanted target (12,), or as far towards it as workspace and joints allow."""
-        simulation, before = self._simulation, self._target
-        wanted[0:3] = np.clip(
-            wanted[0:3], _WORKSPACE_LOW - self._start_position, _WORKSPACE_HIGH - self._start_position
-        )
-        now, joints = simulation.joint_target, simulation.joint_target
-        turn = rotation_vector(rotation_matrix(wanted[3:6]) @ rotation_matrix(before[3:6]).T)
-        target, share = before.copy(), 1.0
-        for _ in range(_SHORTENINGS):
-            tried = wanted[ARM]
-            if share < 1.0:
-                rotation = rotation_matrix(share * turn) @ rotation_matrix(before[3:6])
-                move = before[0:3] + share * (wanted[0:3] - before[0:3])
-                tried = np.concatenate([move, rotation_vector(rotation)])
-            goal = pose(self._start_position + tried[0:3], rotation_matrix(tried[3:6]) @ self._start_rotation)
-            solution = simulation.kinematics.solve(now, goal)
-            excess = float((np.abs(solution.q - now) / (JOINT_SPEEDS * self._period)).max())
-            if solution.residual < _REACHED and excess <= 1.0:
-                joints, target[ARM] = solution.q, tried
-                break
-            share *= 0.5 if solution.residual >= _REACHED else 0.9 / excess
-        target[FINGERS] = wanted[FINGERS]
-        self._target = target
-        simulation.advance(joints, target[FINGERS])
-
     def _observe(self, state: SceneState) -> SimObservation:
         """The observation of this moment, or of an earlier one where observations are late."""
-        pose_now = np.concatenate(
-            [
-                state.ee_position - self._start_position,
-                rotation_vector(state.ee_rotation @ self._start_rotation.T),
-            ]
-        )
+        pose_now = self._servo.relative(state.ee_position, state.ee_rotation)
         remaining = 1.0 - self._steps / self._max_steps
         proprio = np.concatenate([pose_now, state.fingers, self._target, [remaining]], dtype=np.float32)
-        space = self.observation_space["proprio"]
-        observation: SimObservation = {"proprio": np.clip(proprio, space.low, space.high)}
+        observation: SimObservation = {"proprio": np.clip(proprio, self._proprio_low, self._proprio_high)}
         if self._shows_images:
             size = self.config.image_size
-            observation |= self._open_renderer().pictures(self._simulation.data, CAMERAS, size, size)
+            observation |= self._open_renderer().pictures(self.simulation.data, CAMERAS, size, size)
         if self._shows_truth:
             observation["privileged"] = np.clip(privileged_vector(state, self.task.symmetry), -10.0, 10.0)
         self._past.append(observation)
@@ -292,5 +261,5 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
 
     def _open_renderer(self) -> Renderer:
         if self._renderer is None:
-            self._renderer = Renderer(self._simulation.model)
+            self._renderer = Renderer(self.simulation.model)
         return self._renderer

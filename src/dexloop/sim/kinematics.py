@@ -36,6 +36,10 @@ RM65_B = (
 )
 JOINT_LIMITS = np.radians([178.0, 130.0, 135.0, 178.0, 128.0, 360.0])
 """Joint limits [rad], symmetric about zero."""
+POSTURE_LOW = np.array([*-JOINT_LIMITS[:4], 0.0, -JOINT_LIMITS[5]])
+POSTURE_HIGH = np.array([*JOINT_LIMITS[:2], -0.25, *JOINT_LIMITS[3:]])
+"""The joint limits less what would turn elbow or wrist inside out: a straight elbow (joint 3) and wrist (joint 5)
+are singular, and beyond them waits another posture from which there is no smooth way back [rad]."""
 JOINT_SPEEDS = np.radians([180.0, 180.0, 225.0, 225.0, 225.0, 225.0])
 """Highest joint speeds [rad/s]."""
 
@@ -115,8 +119,9 @@ class ArmKinematics:
     ) -> Solution:
         """Joint angles that bring the end effector to ``target`` (4, 4), searched from ``q`` (6,).
 
-        Damped least squares, dq = J^T (J J^T + damping I)^-1 e (Wampler 1986; Nakamura & Hanafusa 1986), with
-        joint limits by clipping and at most 0.3 rad an iteration. Never fails: read ``residual``.
+        Damped least squares, dq = J^T (J J^T + damping I)^-1 e (Wampler 1986; Nakamura & Hanafusa 1986), at most
+        0.3 rad an iteration and within the posture's limits: a joint that would leave them rests, and the others
+        do what they can. Never fails: read ``residual``.
         """
         best = Solution(q, math.inf)
         for _ in range(iterations):
@@ -130,10 +135,17 @@ class ArmKinematics:
             if residual < tolerance:
                 break
             jacobian = _jacobian(chain)
-            step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(6), error)
+            step = _least_squares(jacobian, error, damping)
+            blocked = ((q <= POSTURE_LOW) & (step < 0.0)) | ((q >= POSTURE_HIGH) & (step > 0.0))
+            if blocked.any():
+                step = _least_squares(np.where(blocked, 0.0, jacobian), error, damping)
             largest = float(np.abs(step).max())
-            q = np.clip(q + step * min(1.0, 0.3 / max(largest, 1e-12)), -JOINT_LIMITS, JOINT_LIMITS)
+            q = np.clip(q + step * min(1.0, 0.3 / max(largest, 1e-12)), POSTURE_LOW, POSTURE_HIGH)
         return best
+
+
+def _least_squares(jacobian: Array, error: Array, damping: float) -> Array:
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(6), error)
 
 
 def _jacobian(chain: list[Array]) -> Array:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
+from dexloop.sim.engine import MjData, MjModel, mujoco
 from dexloop.sim.scene import CAMERAS
 
 Range = tuple[float, float]
@@ -31,7 +31,7 @@ class Randomisation:
 class Randomiser:
     """Applies a Randomisation to a model in place; it keeps the original numbers, so draws do not add up."""
 
-    def __init__(self, model: mujoco.MjModel, config: Randomisation) -> None:
+    def __init__(self, model: MjModel, config: Randomisation) -> None:
         self._model = model
         self._config = config
         root = model.body("object").id
@@ -52,7 +52,7 @@ class Randomiser:
         self._camera_place = model.cam_pos.copy()
         self._camera_turn = model.cam_quat.copy()
 
-    def apply(self, rng: np.random.Generator, data: mujoco.MjData) -> float:
+    def apply(self, rng: np.random.Generator, data: MjData) -> float:
         """Draw and apply; returns the object's size factor. Always takes the same count of draws."""
         m, c = self._model, self._config
         mass, friction, size, light = (float(rng.uniform(*r)) for r in (c.mass, c.friction, c.size, c.light))

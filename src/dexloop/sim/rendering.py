@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes.util
 import os
 import sys
+import weakref
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from dexloop.errors import DexloopError
+from dexloop.sim.engine import MjData, MjModel, mujoco
 
 _PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri libgles2 (or libosmesa6)"
 # Pictures are rendered this much larger and averaged: cost is geometry, and thin fingers stay whole.
@@ -24,7 +25,7 @@ class Renderer:
     Raises DexloopError when there is no OpenGL library to be had, naming the packages that bring one.
     """
 
-    def __init__(self, model: mujoco.MjModel) -> None:
+    def __init__(self, model: MjModel) -> None:
         self._model = model
         self._gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
         self._gl.make_current()
@@ -34,10 +35,10 @@ class Renderer:
         self._options = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        # Also runs before the interpreter takes down the modules that freeing needs.
+        self._finalizer = weakref.finalize(self, _free, self._gl, self._context)
 
-    def pictures(
-        self, data: mujoco.MjData, cameras: tuple[str, ...], height: int, width: int
-    ) -> dict[str, NDArray[np.uint8]]:
+    def pictures(self, data: MjData, cameras: tuple[str, ...], height: int, width: int) -> dict[str, NDArray[np.uint8]]:
         """What each camera sees: {camera: (height, width, 3) uint8 RGB}."""
         self._gl.make_current()
         rect = mujoco.MjrRect(0, 0, _OVERSAMPLING * width, _OVERSAMPLING * height)
@@ -61,9 +62,13 @@ class Renderer:
 
     def close(self) -> None:
         """Give the OpenGL context back; the renderer is of no use afterwards."""
-        self._gl.make_current()
-        self._context.free()
-        self._gl.free()
+        self._finalizer()
+
+
+def _free(gl: Any, context: Any) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,14 +7,14 @@ Only primitive shapes: rendering cost is geometry, and contacts between primitiv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexloop.sim.hand import HandCalibration, hand_actuators, hand_body, hand_couplings, hand_defaults
 from dexloop.sim.kinematics import JOINT_LIMITS, RM65_B, link_transform, pose
 from dexloop.sim.rotations import Array, quaternion, rotation_matrix
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
-CAMERAS = ("chest", "head")
+CAMERAS: tuple[str, ...] = ("chest", "head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class SceneConfig:
 
     timestep: float = 0.004
     saturation: bool = True
-    calibration: HandCalibration = HandCalibration()
-    mounting: Mounting = Mounting()
+    calibration: HandCalibration = field(default_factory=HandCalibration)
+    mounting: Mounting = field(default_factory=Mounting)
     chest: View = View((-0.02, 0.18, 0.38), (0.36, -0.015, 0.09), 41.0)
     head: View = View((-0.05, 0.02, 0.78), (0.36, -0.035, 0.06), 27.0)
     front: View = View((1.1, 0.55, 0.65), (0.30, -0.05, 0.10), 40.0)
@@ -109,7 +109,7 @@ def build_mjcf(config: SceneConfig, object_mjcf: str) -> str:
 <worldbody>
  <light name="lamp" pos=".3 -.2 1.6" dir="0 .1 -1" diffuse=".6 .6 .6" castshadow="false"/>
  <geom name="floor" type="plane" size="3 3 .1" pos="0 0 -.75" rgba=".40 .42 .45 1" contype="0" conaffinity="0"/>
- <geom name="table" type="box" size=".4 .55 .02" pos=".45 0 -.02" rgba=".72 .66 .56 1" contype="2" conaffinity="3"
+ <geom name="table" type="box" size=".4 .55 .1" pos=".45 0 -.1" rgba=".72 .66 .56 1" contype="2" conaffinity="3"
   condim="4" friction=".8 .005 .0001"/>
  {_camera("chest", config.chest)}{_camera("head", config.head)}{_camera("front", config.front)}
  {_arm(config.mounting)}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import mujoco
 import numpy as np
 
+from dexloop.sim.engine import mujoco
 from dexloop.sim.hand import CONTACT_NAMES, EE_IN_HAND, FINGER_NAMES, FLANGE_TO_HAND
 from dexloop.sim.kinematics import ArmKinematics, pose
 from dexloop.sim.rotations import Array, quaternion, yaw_matrix

@@ -19,11 +19,13 @@ _STAVES = 12
 
 _LIFTED = 0.06
 _SLOW = 0.10
-_UPRIGHT = math.cos(math.radians(35.0))
+_UPRIGHT = math.cos(math.radians(45.0))
 
 _HAND = frame(z=[1.0, 0.307, -0.123], x=[-0.307, 1.0, -0.017])
 _GRASP_IN_HAND = np.array([-0.023, 0.0, -0.018])
 _APPROACH_IN_HAND = _GRASP_IN_HAND + np.array([-0.080, 0.0, -0.030])
+# So much higher than the cup's middle that the edge of the hand clears the table [m].
+_ABOVE_MIDDLE = np.array([0.0, 0.0, 0.006])
 # In the order little, ring, middle, index, thumb bend, thumb rotation.
 _OPENED = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.83])
 _CLOSED = np.array([0.76, 0.76, 0.76, 0.76, 0.70, 0.83])
@@ -65,8 +67,8 @@ def _plan(state: SceneState) -> GraspPlan:
     """Forward onto the cup from the side of the hand, the palm to the left, at the height of its middle."""
     return GraspPlan(
         rotation=_HAND,
-        approach=state.object_position + _HAND @ _APPROACH_IN_HAND + np.array([0.0, 0.0, 0.010]),
-        grasp=state.object_position + _HAND @ _GRASP_IN_HAND,
+        approach=state.object_position + _HAND @ _APPROACH_IN_HAND + 2 * _ABOVE_MIDDLE,
+        grasp=state.object_position + _HAND @ _GRASP_IN_HAND + _ABOVE_MIDDLE,
         opened=_OPENED,
         closed=_CLOSED,
         lift=0.10,

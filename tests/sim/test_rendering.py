@@ -1,0 +1,77 @@
+"""Pictures: what both cameras must show."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from dexloop.operators.scripted import ScriptedOperator
+from dexloop.sim.config import SimConfig
+from dexloop.sim.env import DexEnv
+from dexloop.types import Observation
+
+pytestmark = pytest.mark.gl
+
+
+def red(picture: np.ndarray) -> float:
+    """The share of the picture that has the cup's colour."""
+    r, g, b = (picture[..., i].astype(int) for i in range(3))
+    return float(((r > 90) & (r > 2 * g) & (r > 2 * b)).mean())
+
+
+def green(picture: np.ndarray) -> float:
+    """The share of the picture that has the thumb's colour."""
+    r, g, b = (picture[..., i].astype(int) for i in range(3))
+    return float(((g > 70) & (g > 1.4 * r) & (g > 1.4 * b)).mean())
+
+
+@pytest.mark.filterwarnings("error")
+def test_checkers_find_no_fault_with_pictures() -> None:
+    made = gymnasium.make("dexloop/CupTaking-v0", privileged=True, render_mode="rgb_array").unwrapped
+    check_env(made)
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(made)
+    made.close()
+
+
+def test_cup_and_thumb_are_seen_by_both_cameras_throughout() -> None:
+    config = SimConfig(privileged=True, image_size=64, reset="random")
+    env, operator = DexEnv(config), ScriptedOperator(config)
+    for seed in range(3):
+        observation, _ = env.reset(seed=seed)
+        operator.reset(seed)
+        over = False
+        while not over:
+            for camera in ("chest", "head"):
+                picture = observation[camera]
+                assert picture.shape == (64, 64, 3)
+                assert picture.dtype == np.uint8
+                assert red(picture) > 0.01
+            assert green(observation["head"]) > 0.003
+            seen = Observation(observation["proprio"], {}, observation["privileged"])
+            action = operator.poll(seen).action
+            assert action is not None
+            observation, _, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+        assert terminated
+    env.close()
+
+
+def test_pictures_follow_the_seed_and_camera_randomisation() -> None:
+    env = DexEnv(image_size=48)
+    first = env.reset(seed=1)[0]
+    again = env.reset(seed=1)[0]
+    other = env.reset(seed=2)[0]
+    np.testing.assert_array_equal(first["chest"], again["chest"])
+    assert not np.array_equal(first["chest"], other["chest"])
+    env.close()
+
+
+def test_picture_for_people_is_larger() -> None:
+    env = DexEnv(image_size=32, render_mode="rgb_array")
+    env.reset(seed=0)
+    assert env.render().shape == (480, 480, 3)
+    env.close()
+    env.close()
