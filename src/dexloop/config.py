@@ -18,6 +18,7 @@ from dexloop.errors import DexloopError
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.operators.scripted import HUMAN, Imperfection
 from dexloop.rewards.classifier import ClassifierConfig
+from dexloop.robot.config import GymConfig
 from dexloop.runtime.learner import PaceConfig
 from dexloop.sim.config import SimConfig
 
@@ -75,15 +76,18 @@ class RunConfig:
 
     observation: what policies see beside proprioception, camera images or the simulation's state.
     reward: who says so when the task is done while learning, the classifier or the simulation.
+    robot: sim, or gym:ID. operator: who demonstrates: scripted, keyboard, module:function, or a policy file.
     """
 
     task: str = "cup"
     robot: str = "sim"
+    operator: str = "scripted"
     seed: int = 0
     observation: Literal["images", "privileged"] = "images"
     reward: Literal["classifier", "simulation"] = "classifier"
     trials: int = 40
     sim: SimConfig = field(default_factory=SimConfig)
+    gym: GymConfig = field(default_factory=GymConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     representation: RepresentationConfig = field(default_factory=RepresentationConfig)

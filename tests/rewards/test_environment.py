@@ -28,4 +28,4 @@ def test_the_environment_is_believed(
     model: RewardModel = EnvironmentReward()
     model.reset()
     step = Step(SEEN, np.zeros(1, np.float32), reward, terminated, False, verdict)
-    assert model.judge(SEEN, step) == Judgement(reward, success, over)
+    assert model.judge(SEEN, step) == Judgement(float(success), success, over)

@@ -18,9 +18,7 @@ class Scripted(gymnasium.Env[Any, Any]):
 
     metadata = {"render_fps": 20}  # noqa: RUF012
 
-    def __init__(
-        self, space: spaces.Space[Any], seen: Any, info: dict[str, Any] | None = None, ends: int = 0
-    ) -> None:
+    def __init__(self, space: spaces.Space[Any], seen: Any, info: dict[str, Any] | None = None, ends: int = 0) -> None:
         self.observation_space = space
         self.action_space = spaces.Box(-2.0, 6.0, (2,), np.float64)
         self.seen = seen
@@ -235,9 +233,7 @@ def test_a_bad_action_never_reaches_the_environment(action: Any, message: str) -
         ({"fault": "watchdog"}, None, "watchdog"),
     ],
 )
-def test_verdict_and_fault_are_read_from_info(
-    info: dict[str, Any], success: bool | None, fault: str | None
-) -> None:
+def test_verdict_and_fault_are_read_from_info(info: dict[str, Any], success: bool | None, fault: str | None) -> None:
     step = first_step(robot_of(Scripted(VECTOR, SEEN, info)))
     assert step.success is success and step.fault == fault
 
@@ -318,9 +314,7 @@ def test_observations_must_fit_their_space() -> None:
         robot_of(Scripted(VECTOR, np.zeros(3))).reset(0)
 
 
-@pytest.mark.parametrize(
-    "env_id", ["Nowhere-v0", "nowhere/There-v0", "Pendulum-v99", "no_such_module:There-v0"]
-)
+@pytest.mark.parametrize("env_id", ["Nowhere-v0", "nowhere/There-v0", "Pendulum-v99", "no_such_module:There-v0"])
 def test_an_unknown_environment_names_the_flag(env_id: str) -> None:
     with pytest.raises(DexloopError, match=f"^--robot gym:{env_id}: "):
         open_gym(f"gym:{env_id}")

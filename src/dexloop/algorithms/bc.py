@@ -13,12 +13,21 @@ from dexloop.networks.policies import GaussianPolicy
 
 @dataclass(frozen=True, slots=True)
 class CloningConfig:
-    """updates: gradient steps. batch: samples a step. weight_decay: of AdamW."""
+    """updates: gradient steps. batch: samples a step. weight_decay: of AdamW.
+
+    input_noise: deviation of the noise on standardised observations; it keeps the clone from reading
+    the next action off tiny differences that only the demonstrator's own motion has.
+    policy_ignores: proprioception by the beginning of its name that the policy does not see. Where it
+    sees its own targets and the time it copies them instead of looking (de Haan et al., "Causal
+    Confusion in Imitation Learning", arXiv 1905.11979); the critics see everything.
+    """
 
     updates: int = 3_000
     batch: int = 256
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
+    input_noise: float = 0.2
+    policy_ignores: tuple[str, ...] = ("target_", "remaining_time")
 
 
 def clone(
@@ -34,7 +43,8 @@ def clone(
     loss = torch.zeros(())
     for update in range(config.updates):
         batch = demonstrations.sample(config.batch, demonstrations=1.0)
-        loss = torch.nn.functional.mse_loss(policy.mean(batch.observation), batch.action)
+        seen = batch.observation + config.input_noise * torch.randn_like(batch.observation)
+        loss = torch.nn.functional.mse_loss(policy.mean(seen), batch.action)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

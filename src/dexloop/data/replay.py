@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dexloop.errors import DexloopError
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:
@@ -124,13 +126,16 @@ class Replay:
         """Store an episode: latents (T + 1, crops, D), actions (T, A), rewards (T,).
 
         demonstration, online: which halves of a batch may draw from it (both for a copied success).
-        Adding a key again changes nothing, so a message that comes twice does no harm.
+        Adding a key again changes nothing, so a message that comes twice does no harm. Raises
+        DexloopError when the episode finds no room beside the demonstrations.
         """
         length = len(actions)
         if key in self._episodes:
             return
         if length + 1 > self.config.capacity:
-            raise ValueError(f"episode {key} of {length} steps exceeds the capacity {self.config.capacity}")
+            raise DexloopError(
+                f"episode {key} of {length} steps exceeds --algorithm.replay.capacity {self.config.capacity}; raise it"
+            )
         start = self._allocate(length + 1)
         end = start + length
         self._latents[start : end + 1] = latents
@@ -201,7 +206,9 @@ class Replay:
                 self._head = start + rows
                 return start
             self._head = 0
-        raise ValueError("the replay is full of demonstrations; raise its capacity")
+        raise DexloopError(
+            f"the replay is full of demonstrations; raise --algorithm.replay.capacity {self.config.capacity}"
+        )
 
     def _overlapping(self, start: int, stop: int) -> list[str]:
         return [k for k, e in self._episodes.items() if e.start < stop and start < e.start + e.length + 1]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +13,7 @@ class EncoderConfig:
     """keypoints: image points a camera yields. width: channels of the convolutions."""
 
     keypoints: int = 32
-    width: int = 32
+    width: int = 16
 
 
 class SpatialSoftArgmax(nn.Module):
@@ -74,12 +73,12 @@ def random_shift(images: Tensor, pixels: int) -> Tensor:
 
     images (B, cameras, 3, H, W); every camera of every sample is shifted on its own.
     """
-    batch, cameras, channels, height, width = images.shape
-    flat = images.reshape(batch * cameras, channels, height, width).to(torch.float32)
-    padded = functional.pad(flat, (pixels,) * 4, mode="replicate")
-    offsets = torch.randint(0, 2 * pixels + 1, (2, batch * cameras), device=images.device)
-    rows = offsets[0][:, None] + torch.arange(height, device=images.device)
-    columns = offsets[1][:, None] + torch.arange(width, device=images.device)
+    batch, cameras, _, height, width = images.shape
+    # Moving along clamped coordinates repeats the edges without making a padded copy.
+    offsets = torch.randint(-pixels, pixels + 1, (2, batch * cameras, 1), device=images.device)
+    rows = (torch.arange(height, device=images.device) + offsets[0]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + offsets[1]).clamp(0, width - 1)
     index = torch.arange(batch * cameras, device=images.device)[:, None, None]
-    shifted = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
-    return shifted.permute(0, 3, 1, 2).reshape(images.shape)
+    flat = images.flatten(0, 1).permute(0, 2, 3, 1)
+    shifted = flat[index, rows[:, :, None], columns[:, None, :]]
+    return shifted.permute(0, 3, 1, 2).unflatten(0, (batch, cameras))

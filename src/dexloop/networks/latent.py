@@ -74,6 +74,10 @@ class LatentEncoder(nn.Module):
 
 
 def stack_images(observations: Sequence[Observation], cameras: Sequence[str]) -> Tensor:
-    """Images (B, cameras, 3, H, W) uint8."""
-    stacked = np.stack([[o.images[c] for c in cameras] for o in observations])
+    """Images (B, cameras, 3, H, W) uint8; smaller cameras get black at the bottom and on the right."""
+    sizes = [observations[0].images[c].shape[:2] for c in cameras]
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    stacked = np.zeros((len(observations), len(cameras), height, width, 3), np.uint8)
+    for index, (camera, (rows, columns)) in enumerate(zip(cameras, sizes, strict=True)):
+        stacked[:, index, :rows, :columns] = [o.images[camera] for o in observations]
     return torch.from_numpy(stacked).permute(0, 1, 4, 2, 3)

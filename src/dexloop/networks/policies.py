@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ class GaussianPolicy(nn.Module):
     The standard deviation (of the Gaussian before the tanh) is either one fixed number, as behaviour
     cloning leaves it, or learned per state as in SAC (arXiv 1812.05905).
 
-    standard_deviation: the fixed value, or the initial one when ``learn_deviation``.
+    standard_deviation: the fixed value, or the initial one when ``learn_deviation``. ignored: entries
+    of the observation that the policy must not see (but its critics may).
     """
 
     def __init__(
@@ -26,8 +28,13 @@ class GaussianPolicy(nn.Module):
         width: int = 256,
         standard_deviation: float = 0.1,
         learn_deviation: bool = False,
+        ignored: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        seen = torch.ones(observation_size)
+        seen[list(ignored)] = 0.0
+        self.seen: Tensor
+        self.register_buffer("seen", seen)
         self.trunk = nn.Sequential(
             nn.Linear(observation_size, width),
             nn.LayerNorm(width),
@@ -46,7 +53,7 @@ class GaussianPolicy(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation, each (B, A), of the Gaussian before the tanh."""
-        hidden = self.trunk(observation)
+        hidden = self.trunk(observation * self.seen)
         mean = self.mean_layer(hidden)
         if self.deviation_layer is None:
             return mean, torch.full_like(mean, self.log_deviation)
@@ -54,7 +61,7 @@ class GaussianPolicy(nn.Module):
 
     def mean(self, observation: Tensor) -> Tensor:
         """The deterministic action (B, A) in (-1, 1)."""
-        return torch.tanh(self.mean_layer(self.trunk(observation)))
+        return torch.tanh(self.mean_layer(self.trunk(observation * self.seen)))
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """An action (B, A) and its log-probability (B,), differentiable (reparameterised)."""

@@ -23,7 +23,10 @@ _FORMAT = "dexloop-policy-1"
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What it takes to build an agent: sizes, cameras (empty: no images), encoder and policy head."""
+    """What it takes to build an agent: sizes, cameras (empty: no images), encoder and policy head.
+
+    ignored: entries of the latent that the policy head does not see.
+    """
 
     state_size: int
     action_size: int
@@ -33,6 +36,7 @@ class Architecture:
     width: int = 256
     standard_deviation: float = 0.1
     learn_deviation: bool = False
+    ignored: tuple[int, ...] = ()
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
@@ -48,13 +52,14 @@ class Architecture:
             width=self.width,
             standard_deviation=self.standard_deviation,
             learn_deviation=self.learn_deviation,
+            ignored=self.ignored,
         )
 
 
 def agent_to_bytes(agent: Agent, architecture: Architecture, **facts: int | float | str) -> bytes:
     """The whole policy; ``facts`` (its version, say) go into the header."""
     header = {"format": _FORMAT, "architecture": json.dumps(asdict(architecture)), "facts": json.dumps(facts)}
-    return safetensors.torch.save(_tensors(agent), metadata=header)
+    return _ordered(safetensors.torch.save(_tensors(agent), metadata=header))
 
 
 def save_agent(path: Path, agent: Agent, architecture: Architecture, **facts: int | float | str) -> None:
@@ -78,23 +83,37 @@ def load_agent(path: Path) -> StoredPolicy:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise DexloopError(f"{path}: no such policy; train one first") from None
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise DexloopError(f"{path} is damaged or no policy file: {error}") from None
     if metadata.get("format") != _FORMAT:
         raise DexloopError(f"{path} is not a dexloop policy (format {metadata.get('format')!r})")
-    described = json.loads(metadata["architecture"])
-    described["cameras"] = tuple(described["cameras"])
-    described["encoder"] = EncoderConfig(**described["encoder"])
-    architecture = Architecture(**described)
-    agent = architecture.build()
-    load_tensors(agent, tensors)
-    return StoredPolicy(agent, architecture, json.loads(metadata["facts"]))
+    try:
+        described = json.loads(metadata["architecture"])
+        described["cameras"] = tuple(described["cameras"])
+        described["ignored"] = tuple(described["ignored"])
+        described["encoder"] = EncoderConfig(**described["encoder"])
+        architecture = Architecture(**described)
+        agent = architecture.build()
+        load_tensors(agent, tensors)
+        return StoredPolicy(agent, architecture, json.loads(metadata["facts"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DexloopError(f"{path} is damaged, or a policy of another version of dexloop: {reason}") from None
 
 
 def load_tensors(agent: Agent, tensors: dict[str, Tensor]) -> None:
     """Put stored weights into an agent of the same architecture."""
     for prefix, module in (("latent.", agent.latent), ("head.", agent.head)):
         module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with a sorted header: safetensors orders it at random, and equal policies are equal bytes."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    # The format wants the tensors to begin at a multiple of eight bytes, and fills up with spaces.
+    header = header.ljust(-(-len(header) // 8) * 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 def _tensors(agent: Agent) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
     """The networks of a run's policies."""
     seen = spec.observation
     privileged = config.observation == "privileged"
+    hidden = config.cloning.policy_ignores
     return Architecture(
         state_size=seen.proprio + (seen.privileged if privileged else 0),
         action_size=spec.action.size,
@@ -29,6 +30,8 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
         encoder=config.encoder,
         standard_deviation=config.algorithm.exploration,
         learn_deviation=config.algorithm.learner.learn_temperature,
+        # A foreign environment's names are "key.index": its "target_position.0" is a goal, not what was commanded.
+        ignored=tuple(i for i, n in enumerate(seen.proprio_names) if n.startswith(hidden) and "." not in n),
     )
 
 

@@ -14,7 +14,10 @@ from dexloop.operators.idle import StillPolicy
 from dexloop.progress import Bar, say
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.seeds import Purpose, episode_seed
-from dexloop.types import Episode
+from dexloop.types import Episode, Transition
+
+# An environment that has been silent about success for so many attempts has no word for it.
+_SILENT_ATTEMPTS = 10
 
 
 def open_dataset(path: Path, robot: Robot) -> EpisodeDataset:
@@ -29,12 +32,14 @@ def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, p
     """Record until ``config.record.episodes`` successful demonstrations lie at ``path``.
 
     Failed attempts are not kept, as a person would throw them away; the seeds go on, so that the
-    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds.
+    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds, when the
+    operator stops, and when nobody says what success is.
     """
     dataset = open_dataset(path, robot)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
     attempt = _next_attempt(dataset, config.seed)
     tried = 0
+    verdicts = EnvironmentVerdicts()
     with Bar("demonstrations", config.record.episodes, "episodes") as bar:
         bar.update(len(dataset))
         while len(dataset) < config.record.episodes:
@@ -45,15 +50,47 @@ def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, p
                 HumanGate(),
                 seed=episode_seed(Purpose.DEMONSTRATIONS, config.seed, attempt),
                 operator=operator,
+                listeners=(verdicts,),
                 tail_steps=tail,
             )
             attempt, tried = attempt + 1, tried + 1
+            if episode.stop:
+                raise DexloopError(
+                    f"the operator stopped after {len(dataset)} of {config.record.episodes} demonstrations; "
+                    "the same command with --resume goes on"
+                )
+            # An operator's verdict alone is enough to record, but not to learn from the environment's reward.
+            unheard = episode.success and config.reward == "simulation"
+            if not verdicts.given and (unheard or (tried >= _SILENT_ATTEMPTS and len(dataset) == 0)):
+                raise DexloopError(_no_verdict(config, robot))
             if episode.success and episode.valid:
                 dataset.append(episode)
             bar.update(len(dataset), f"{tried} tried")
             if tried >= 30 and tried > 20 * (len(dataset) + 1):
                 raise DexloopError(f"{tried} attempts gave {len(dataset)} demonstrations; is the task possible?")
     return dataset
+
+
+class EnvironmentVerdicts:
+    """A listener that notes whether the environment has ever said how a step went; ``given`` tells."""
+
+    def __init__(self) -> None:
+        self.given = False
+
+    def on_step(self, transition: Transition) -> None:
+        """A flag counts, and so does an end of the environment's own with a positive reward."""
+        self.given |= transition.true_success is not None or transition.success
+
+    def on_episode(self, episode: Episode) -> None:
+        """Nothing: an operator's verdict is not the environment's."""
+
+
+def _no_verdict(config: RunConfig, robot: Robot) -> str:
+    return (
+        f"--robot {config.robot}: {robot.spec.name} does not say whether an episode succeeded: it needs "
+        "info['is_success'], or to terminate with a positive reward; where a person judges instead, use "
+        "--operator keyboard with --reward classifier"
+    )
 
 
 def record_rollouts(

@@ -1,13 +1,14 @@
-"""Which robot, operator and judge a configuration names."""
+"""Which robot and judge a configuration names."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 from dexloop.config import RunConfig
-from dexloop.core import Operator, RewardModel, Robot
+from dexloop.core import RewardModel, Robot
 from dexloop.errors import DexloopError
-from dexloop.operators.scripted import ScriptedOperator
 from dexloop.rewards.classifier import ClassifierReward
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.storage import load_classifier
@@ -23,7 +24,17 @@ def open_robot(config: RunConfig) -> Robot:
     if config.robot == "sim":
         return GymRobot(DexEnv(sim_config(config)), name="sim", task=config.task)
     if config.robot.startswith("gym:"):
-        return open_gym(config.robot)
+        find_modules_here()
+        limits = config.gym
+        robot = open_gym(
+            config.robot,
+            control_hz=limits.control_hz,
+            max_steps=limits.max_steps,
+            reset_seconds=limits.reset_seconds,
+        )
+        if config.reward == "classifier" and not robot.spec.observation.cameras:
+            raise DexloopError(f"--robot {config.robot} has no cameras to learn a reward from; give --reward simulation")
+        return robot
     raise DexloopError(f"--robot {config.robot}: no such robot; give sim or gym:ID")
 
 
@@ -51,8 +62,7 @@ def training_reward(config: RunConfig, run: RunDirectory, spec: RobotSpec) -> Re
     return ClassifierReward(classifier, threshold, window=debounce_window(config, spec), hits=config.classifier.hits)
 
 
-def scripted_operator(config: RunConfig) -> Operator:
-    """The scripted operator of a simulated task."""
-    if config.robot != "sim":
-        raise DexloopError(f"--robot {config.robot} has no scripted operator; give --policy or --operator")
-    return ScriptedOperator(sim_config(config), config.record.imperfection)
+def find_modules_here() -> None:
+    """Let modules in the working directory be imported, as ``python`` itself does but a command does not."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))

@@ -11,10 +11,11 @@ from dexloop.errors import DexloopError
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success, summarise
 from dexloop.pipeline.online import train_in_processes, train_synchronously
+from dexloop.pipeline.operators import opened_operator
 from dexloop.pipeline.prior import pretrain
 from dexloop.pipeline.record import episodes_of, open_dataset, record_demonstrations, record_rollouts
 from dexloop.pipeline.rewards import labelled_episodes, train_reward
-from dexloop.pipeline.robots import scripted_operator, training_reward
+from dexloop.pipeline.robots import training_reward
 from dexloop.progress import say
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.labels import Labels
@@ -32,8 +33,8 @@ class Run:
 
     def record(self) -> None:
         """Demonstrations, frozen once there are enough of them."""
-        operator = scripted_operator(self.config)
-        record_demonstrations(self.config, self.robot, operator, self.directory.demos).close()
+        with opened_operator(self.config, self.robot.spec) as operator:
+            record_demonstrations(self.config, self.robot, operator, self.directory.demos).close()
 
     def pretrain(self) -> None:
         """The clone."""
@@ -108,7 +109,9 @@ class Run:
             "reward": config.reward,
             **asdict(result),
             "control_hz": spec.control_hz,
-            "image_size": config.sim.image_size if config.observation == "images" else None,
+            "image_size": max((height for height, _ in spec.observation.cameras.values()), default=None)
+            if config.observation == "images"
+            else None,
             "robot_minutes": round(robot_minutes, 2),
             "operator_steps": 0,
         }

@@ -35,11 +35,15 @@ def load_classifier(path: Path) -> tuple[SuccessClassifier, float]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise DexloopError(f"{path}: no reward classifier; train it with: dexloop reward") from None
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise DexloopError(f"{path} is damaged or no classifier: {error}") from None
     if metadata.get("format") != _FORMAT:
         raise DexloopError(f"{path} is not a dexloop classifier (format {metadata.get('format')!r})")
-    described = json.loads(metadata["classifier"])
-    classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
-    classifier.load_state_dict(tensors)
-    return classifier.eval(), float(described["threshold"])
+    try:
+        described = json.loads(metadata["classifier"])
+        classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
+        classifier.load_state_dict(tensors)
+        return classifier.eval(), float(described["threshold"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DexloopError(f"{path} is damaged, or a classifier of another version of dexloop: {reason}") from None

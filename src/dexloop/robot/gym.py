@@ -171,9 +171,7 @@ def open_gym(
         )
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise DexloopError(f"--robot {_PREFIX}{name}: {' '.join(str(error).split())}") from error
-    return GymRobot(
-        env, name=name, task=name, control_hz=control_hz, reset_seconds=reset_seconds, max_steps=max_steps
-    )
+    return GymRobot(env, name=name, task=name, control_hz=control_hz, reset_seconds=reset_seconds, max_steps=max_steps)
 
 
 def _control_hz(env: gymnasium.Env[Any, Any], wanted: float | None) -> float:

@@ -57,9 +57,7 @@ class ObservationLayout:
             elif len(entry.shape) <= 1:
                 sizes[key] = int(np.prod(entry.shape))
             else:
-                raise DexloopError(
-                    f"observation {key!r} has shape {entry.shape} and type {entry.dtype}; {_SUPPORTED}"
-                )
+                raise DexloopError(f"observation {key!r} has shape {entry.shape} and type {entry.dtype}; {_SUPPORTED}")
         privileged = sizes.pop("privileged", None)
         vectors = tuple(sorted(sizes, key=lambda key: (key != "proprio", key)))
         return ObservationLayout(

@@ -21,14 +21,14 @@ _LIFTED = 0.06
 _SLOW = 0.10
 _UPRIGHT = math.cos(math.radians(45.0))
 
-_HAND = frame(z=[1.0, 0.307, -0.123], x=[-0.307, 1.0, -0.017])
-_GRASP_IN_HAND = np.array([-0.023, 0.0, -0.018])
+_HAND = frame(z=[1.0, 0.33, -0.09], x=[-0.33, 1.0, -0.03])
+_GRASP_IN_HAND = np.array([-0.027, 0.0, -0.009])
 _APPROACH_IN_HAND = _GRASP_IN_HAND + np.array([-0.080, 0.0, -0.030])
 # So much higher than the cup's middle that the edge of the hand clears the table [m].
-_ABOVE_MIDDLE = np.array([0.0, 0.0, 0.006])
+_ABOVE_MIDDLE = np.array([0.0, 0.0, 0.002])
 # In the order little, ring, middle, index, thumb bend, thumb rotation.
-_OPENED = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.83])
-_CLOSED = np.array([0.76, 0.76, 0.76, 0.76, 0.70, 0.83])
+_OPENED = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.85])
+_CLOSED = np.array([0.76, 0.76, 0.76, 0.76, 0.32, 0.85])
 
 
 def _cup_mjcf() -> str:
@@ -67,7 +67,7 @@ def _plan(state: SceneState) -> GraspPlan:
     """Forward onto the cup from the side of the hand, the palm to the left, at the height of its middle."""
     return GraspPlan(
         rotation=_HAND,
-        approach=state.object_position + _HAND @ _APPROACH_IN_HAND + 2 * _ABOVE_MIDDLE,
+        approach=state.object_position + _HAND @ _APPROACH_IN_HAND + np.array([0.0, 0.0, 0.010]),
         grasp=state.object_position + _HAND @ _GRASP_IN_HAND + _ABOVE_MIDDLE,
         opened=_OPENED,
         closed=_CLOSED,
@@ -85,7 +85,7 @@ TASK = Task(
     home=(-0.13, -1.92, -1.41, -0.56, 1.60, 1.47),
     ee_position=(0.28, -0.14, 0.16),
     ee_rotation=frame(z=[1.0, 0.4, -0.15], x=[-0.4, 1.0, 0.0]),
-    fingers=(0.0, 0.0, 0.0, 0.0, 0.0, 0.83),
+    fingers=(0.0, 0.0, 0.0, 0.0, 0.0, 0.85),
     fixed=StartRegion(ee_position=0.04, ee_rotation=0.08, object_position=0.005, object_yaw=math.pi),
     random=StartRegion(ee_position=0.04, ee_rotation=0.08, object_position=0.06, object_yaw=math.pi),
     holding=_holding,

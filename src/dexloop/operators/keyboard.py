@@ -1,0 +1,162 @@
+"""A person at the terminal: keys move action dimensions, and say how an episode went."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import Any
+
+import numpy as np
+
+from dexloop.errors import DexloopError
+from dexloop.progress import say
+from dexloop.types import Observation, OperatorInput, RobotSpec, Verdict
+
+# One pair of keys an action dimension, the first for more and the second for less; the first two pairs lie as
+# arrow keys do. q, y, n and the space bar have meanings of their own.
+KEY_PAIRS = ("da", "ws", "rf", "tg", "uj", "ik", "ol", "ex", "vc", "bz", "mh", "p;", "21", "43", "65", "87", "09")
+# A key that is held down repeats, but the first repeat is half a second late on many systems and later ones come
+# 30 times a second: a press acts this long, so that short presses are small motions and repeats join [s].
+_PRESS_SECONDS = 0.15
+_POSITION_STEP = 0.2
+_VERDICTS = {"y": Verdict.SUCCESS, "n": Verdict.FAILURE}
+
+
+class KeyboardOperator:
+    """Reads single keys from the terminal on standard input.
+
+    A press moves its dimension at full size for 0.15 s. In groups named "hand", whose actions are positions
+    rather than motions, it moves the position by 0.2 instead, which then stays; they begin open, at -1.
+    Space pauses and goes on; y and n end the episode as success and failure; q stops the session. A robot that
+    cannot hold stands still (zeros) during a pause.
+
+    The terminal is taken at the first ``reset`` and given back by ``close``. Linux and macOS only.
+
+    spec: of the robot. descriptor: of the terminal to read from, None for standard input. Raises DexloopError
+    for a robot with more action dimensions than there are pairs of keys.
+    """
+
+    def __init__(self, spec: RobotSpec, descriptor: int | None = None) -> None:
+        if spec.action.size > len(KEY_PAIRS):
+            raise DexloopError(
+                f"--operator keyboard has keys for {len(KEY_PAIRS)} action dimensions, {spec.name} has "
+                f"{spec.action.size}; give --operator module:function"
+            )
+        self._spec = spec
+        self._wanted = descriptor
+        self._descriptor = -1
+        self._period = 1.0 / spec.control_hz
+        self._press_steps = max(1, round(_PRESS_SECONDS * spec.control_hz))
+        self._stays = np.zeros(spec.action.size, np.bool_)
+        for group in spec.action.groups:
+            self._stays[group.start : group.stop] = group.name == "hand"
+        pairs = list(enumerate(KEY_PAIRS[: spec.action.size]))
+        self._keys = {key: (i, sign) for i, pair in pairs for key, sign in zip(pair, (1.0, -1.0), strict=True)}
+        self._saved: list[Any] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._value = np.where(self._stays, -1.0, 0.0).astype(np.float32)
+        self._left = np.zeros(self._spec.action.size, np.int64)
+        self._paused = False
+        self._due = time.monotonic()
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode: hands off, and keys pressed since the last one do not count.
+
+        Raises DexloopError when there is no terminal to read from.
+        """
+        if self._saved is None:
+            self._open()
+        termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        self._forget()
+
+    def _open(self) -> None:
+        self._descriptor = _standard_input() if self._wanted is None else self._wanted
+        if self._descriptor < 0 or not os.isatty(self._descriptor):
+            raise DexloopError("--operator keyboard needs a terminal on standard input; run it in one, without a pipe")
+        self._saved = termios.tcgetattr(self._descriptor)
+        # Keys come one by one and unseen; Ctrl-C keeps its meaning.
+        tty.setcbreak(self._descriptor, termios.TCSANOW)
+        say(self.help())
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        if self._saved is not None:
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, self._saved)
+            self._saved = None
+
+    def help(self) -> str:
+        """Which key does what, in a few lines for the person."""
+        names = self._spec.action.names or tuple(f"action {i}" for i in range(self._spec.action.size))
+        moves = ", ".join(f"{pair[0]}/{pair[1]} {name}" for pair, name in zip(KEY_PAIRS, names, strict=False))
+        return f"keys (more/less): {moves}\nspace pause or go on, y success, n failure, q stop"
+
+    def poll(self, observation: Observation, asked: bool = False) -> OperatorInput:
+        """What the keys pressed within this control period say.
+
+        Waits for what is left of the period, so that an environment without a clock runs at the robot's rate.
+        """
+        pressed = self._read()
+        self._left = np.maximum(self._left - 1, 0)
+        self._value[(self._left == 0) & ~self._stays] = 0.0
+        for key in pressed:
+            if key == "q":
+                return OperatorInput(stop=True)
+            if key in _VERDICTS:
+                return OperatorInput(verdict=_VERDICTS[key])
+            if key == " ":
+                self._paused = not self._paused
+            elif key in self._keys:
+                self._press(*self._keys[key])
+        size = self._spec.action.size
+        if self._paused and self._spec.can_hold:
+            return OperatorInput(pause=True)
+        if self._paused:
+            return OperatorInput(action=np.zeros(size, np.float32), control=np.ones(size, np.bool_))
+        control = self._stays | (self._left > 0)
+        if not control.any():
+            return OperatorInput()
+        return OperatorInput(action=self._value.copy(), control=control)
+
+    def _press(self, dimension: int, sign: float) -> None:
+        if self._stays[dimension]:
+            self._value[dimension] = np.clip(self._value[dimension] + sign * _POSITION_STEP, -1.0, 1.0)
+        else:
+            self._value[dimension] = sign
+            self._left[dimension] = self._press_steps
+
+    def _read(self) -> str:
+        """The keys that came until the control period's end."""
+        keys = b""
+        while True:
+            wait = self._due - time.monotonic()
+            ready, _, _ = select.select([self._descriptor], [], [], max(wait, 0.0))
+            if ready:
+                keys += self._available()
+            if wait <= 0.0 and not ready:
+                break
+        # A period that took too long is not made up for by a short one.
+        self._due = max(self._due, time.monotonic() - self._period) + self._period
+        return keys.decode("ascii", errors="ignore").lower()
+
+    def _available(self) -> bytes:
+        try:
+            read = os.read(self._descriptor, 64)
+        except OSError:  # Linux's way of saying that nobody is at the other end
+            read = b""
+        if not read:
+            raise DexloopError("--operator keyboard: the terminal was closed")
+        return read
+
+
+def _standard_input() -> int:
+    """Its descriptor, or -1 where there is none that could be a terminal."""
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        return -1

@@ -1,0 +1,17 @@
+"""What a Gymnasium environment may leave unsaid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GymConfig:
+    """control_hz: control rate [Hz], None for the environment's ``render_fps``. max_steps: deadline in
+
+    control steps, None for its registered limit. reset_seconds: robot time of one reset [s].
+    """
+
+    control_hz: float | None = None
+    max_steps: int | None = None
+    reset_seconds: float = 0.0

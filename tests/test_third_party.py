@@ -1,0 +1,248 @@
+"""Somebody else's Gymnasium environment, from demonstrations to evaluation, through the command line's verbs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from dexloop import DexloopError
+from dexloop.algorithms.bc import CloningConfig
+from dexloop.cli import main
+from dexloop.config import RecordConfig, RunConfig, TrainConfig
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.pipeline import verbs
+from dexloop.presets import PRESETS
+from dexloop.types import Observation, OperatorInput, Proposal, RobotSpec, Verdict
+
+SIZE = (24, 40)
+
+
+class Reach(gymnasium.Env[Any, Any]):
+    """Move a point (2,) in [-1, 1] to a target within 0.1; -1 a step until there. Sees both, or a picture."""
+
+    metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, sees: str = "state", verdict: bool = True) -> None:
+        self.action_space = spaces.Box(-0.2, 0.2, (2,), np.float32)
+        parts: dict[str, spaces.Space[Any]] = {"point": spaces.Box(-1.0, 1.0, (2,), np.float64)}
+        if sees == "state":
+            parts["target_position"] = spaces.Box(-1.0, 1.0, (2,), np.float64)
+        else:
+            parts["side"] = spaces.Box(0, 255, (*SIZE, 3), np.uint8)
+            parts["top"] = spaces.Box(0, 255, (16, 16, 3), np.uint8)
+        self.observation_space = spaces.Dict(parts)
+        self.sees, self.verdict = sees, verdict
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.point = self.np_random.uniform(-1.0, 1.0, 2)
+        self.target = self.np_random.uniform(-0.9, 0.9, 2)
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.point = np.clip(self.point + action, -1.0, 1.0)
+        there = bool(np.linalg.norm(self.target - self.point) < 0.1)
+        return self._observe(), -1.0 + there, False, False, {"is_success": np.float32(there)} if self.verdict else {}
+
+    def _observe(self) -> dict[str, Any]:
+        if self.sees == "state":
+            return {"point": self.point.copy(), "target_position": self.target.copy()}
+        pictures = {"side": np.zeros((*SIZE, 3), np.uint8), "top": np.zeros((16, 16, 3), np.uint8)}
+        for picture in pictures.values():
+            rows, columns = picture.shape[:2]
+            row, column = ((self.target + 1.0) / 2.0 * (rows - 3, columns - 3)).astype(int)
+            picture[row : row + 3, column : column + 3] = (255, 40, 40)
+        return {"point": self.point.copy(), **pictures}
+
+
+class Guide:
+    """Goes straight to the target, at no more than the speed limit."""
+
+    def reset(self, seed: int) -> None: ...
+
+    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
+        point, target = observation.proprio[:2], observation.proprio[2:4]
+        return OperatorInput(action=np.clip((target - point) / 0.2, -1.0, 1.0).astype(np.float32))
+
+
+class Searcher:
+    """A policy for the picture: finds the dot in the side camera."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self.size = spec.action.size
+
+    def reset(self, seed: int) -> None: ...
+
+    def act(self, observation: Observation, explore: bool) -> Proposal:
+        places = np.argwhere(observation.images["side"][:, :, 0] > 128).mean(0) - 1.0
+        target = places / (SIZE[0] - 3, SIZE[1] - 3) * 2.0 - 1.0
+        return Proposal(np.clip((target - observation.proprio[:2]) / 0.2, -1.0, 1.0).astype(np.float32))
+
+
+class Judge(Guide):
+    """Judges every episode at its fourth step, in an environment that does not."""
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
+        self.steps += 1
+        return OperatorInput(verdict=Verdict.SUCCESS) if self.steps > 4 else super().poll(observation, asked)
+
+
+class Quitter(Guide):
+    """Leaves in the third episode, and takes note that it was let go."""
+
+    def __init__(self) -> None:
+        self.episodes = 0
+        self.closed = False
+
+    def reset(self, seed: int) -> None:
+        self.episodes += 1
+
+    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
+        return OperatorInput(stop=True) if self.episodes == 3 else super().poll(observation, asked)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+OPERATORS = {"guide": lambda spec: Guide(), "search": Searcher, "judge": lambda spec: Judge(), "none": lambda spec: 7}
+SETTINGS = replace(
+    PRESETS["smoke"],
+    robot="gym:ThirdParty/Reach-v0",
+    operator="third_party_operators:guide",
+    observation="privileged",
+    reward="simulation",
+    record=RecordConfig(episodes=10, rollouts=3, tail_seconds=0.2),
+    cloning=CloningConfig(updates=400),
+    train=TrainConfig(robot_minutes=0.6, runtime="synchronous"),
+    trials=20,
+)
+
+
+@pytest.fixture(autouse=True)
+def third_party(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Environments and operators as another package would have them; runs go to a folder of their own."""
+    module = type(sys)("third_party_operators")
+    module.__dict__.update(OPERATORS)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    for name, options in {"Reach": {}, "Dot": {"sees": "picture"}, "Silent": {"verdict": False}}.items():
+        gymnasium.register(f"ThirdParty/{name}-v0", Reach, max_episode_steps=20, kwargs=options)
+    yield
+    for name in ("Reach", "Dot", "Silent"):
+        del gymnasium.registry[f"ThirdParty/{name}-v0"]
+
+
+def begin(name: str = "Reach", operator: str = "guide", **changes: Any) -> verbs.Run:
+    config = replace(SETTINGS, robot=f"gym:ThirdParty/{name}-v0", operator=f"third_party_operators:{operator}")
+    return verbs.begin("reach", Path("run"), replace(config, **changes), resume=False)
+
+
+def test_the_whole_way_on_numbers() -> None:
+    run = begin()
+    verbs.run(run)
+    found = {entry["policy"]: entry for entry in json.loads(Path("run/evaluation.json").read_text())}
+    # Standing still or wandering at random reaches a target by luck in fewer than a third of the episodes.
+    assert found["bc"]["successes"] >= 14 and found["demonstrations"]["trials"] == 10
+    assert found["iborl"]["trials"] == 20 and found["iborl"]["robot_minutes"] >= 0.6
+    demonstration = EpisodeDataset.open(Path("run/demos")).episode(0)
+    assert all(t.control.all() for t in demonstration.transitions)
+    assert {t.reward for t in demonstration.transitions} == {0.0, 1.0}
+    assert len(EpisodeDataset.open(Path("run/episodes"))) > 0 and Path("run/report.html").is_file()
+
+
+def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
+    run = begin()
+    assert run.robot.spec.observation.proprio_names[2:] == ("target_position.0", "target_position.1")
+    run.record()
+    run.pretrain()
+    head = verbs.load_agent(run.directory.prior).agent.head
+    assert head.seen.tolist() == [1.0] * 4
+
+
+def test_the_whole_way_on_pictures_of_two_sizes() -> None:
+    train = TrainConfig(robot_minutes=0.3, runtime="synchronous")
+    record = RecordConfig(episodes=4, rollouts=3, tail_seconds=0.5)
+    run = begin("Dot", "search", observation="images", reward="classifier", trials=2, record=record, train=train)
+    verbs.run(run)
+    found = {entry["policy"]: entry for entry in json.loads(Path("run/evaluation.json").read_text())}
+    assert found["iborl"]["trials"] == 2 and found["iborl"]["image_size"] == 24
+    assert run.directory.classifier.is_file() and list(Path("run/videos").glob("before_bc_*.mp4"))
+    frames = EpisodeDataset.open(Path("run/demos")).frames(0)
+    assert frames["side"].shape[1:] == (*SIZE, 3) and frames["top"].shape[1:] == (16, 16, 3)
+
+
+def test_a_stored_policy_is_an_operator() -> None:
+    teacher = begin()
+    teacher.record()
+    teacher.pretrain()
+    config = replace(SETTINGS, operator=str(teacher.directory.prior), record=RecordConfig(episodes=3, tail_seconds=0.0))
+    pupil = verbs.begin("reach", Path("pupil"), config, resume=False)
+    pupil.record()
+    assert len(EpisodeDataset.open(Path("pupil/demos"))) == 3
+    other = verbs.begin("reach", Path("other"), replace(config, robot="gym:ThirdParty/Dot-v0"), resume=False)
+    with pytest.raises(DexloopError, match=r"--operator .*made for 2 actions, 4 numbers"):
+        other.record()
+
+
+def test_an_operator_may_stop_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    quitter = Quitter()
+    monkeypatch.setitem(sys.modules["third_party_operators"].__dict__, "quitter", lambda spec: quitter)
+    run = begin(operator="quitter")
+    with pytest.raises(DexloopError, match=r"stopped after 2 of 10 .* --resume"):
+        run.record()
+    assert quitter.closed
+    verbs.begin("reach", Path("run"), SETTINGS, resume=True).record()
+    assert len(EpisodeDataset.open(Path("run/demos"))) == 10
+
+
+def test_an_environment_without_a_verdict_is_named() -> None:
+    with pytest.raises(DexloopError, match=r"Silent-v0 does not say .*is_success"):
+        begin("Silent").record()
+
+
+def test_a_persons_verdict_is_no_reward_of_the_environment() -> None:
+    with pytest.raises(DexloopError, match=r"is_success.*--reward classifier"):
+        begin("Silent", "judge").record()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--operator", "scripted"], "no scripted operator"),
+        (["--operator", "nobody"], "give scripted, keyboard, module:function"),
+        (["--operator", "no_such_module:make"], "cannot import 'no_such_module'"),
+        (["--operator", "third_party_operators:missing"], "has no function 'missing'"),
+        (["--operator", "third_party_operators:none"], "gave a int"),
+        (["--operator", "none.safetensors"], "no such policy"),
+        (["--operator", "keyboard"], "needs a terminal"),
+        (["--reward", "classifier"], "no cameras"),
+        (["--robot", "gym:ThirdParty/Nowhere-v0"], "Nowhere"),
+        (["--gym.max-steps", "21"], "limit of 20"),
+    ],
+)
+def test_mistakes_are_named(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    robot = ["--robot", "gym:ThirdParty/Reach-v0", "--observation", "privileged", "--reward", "simulation"]
+    assert main(["record", "reach", "--preset", "smoke", *robot, *flags]) == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert error.startswith("error: ") and message in error
+
+
+def test_modules_lie_beside_the_command() -> None:
+    Path("own_operator.py").write_text("import third_party_operators\ndef make(spec):\n    return third_party_operators.guide(spec)\n")
+    begin(operator="guide")
+    config = replace(SETTINGS, operator="own_operator:make", record=RecordConfig(episodes=1))
+    verbs.begin("reach", Path("mine"), config, resume=False).record()
+    assert len(EpisodeDataset.open(Path("mine/demos"))) == 1
