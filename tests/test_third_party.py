@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +22,7 @@ from gymnasium import spaces
 from dexloop import DexloopError
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.cli import main
-from dexloop.config import RecordConfig, RunConfig, TrainConfig
+from dexloop.config import RecordConfig, TrainConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.pipeline import verbs
 from dexloop.presets import PRESETS
@@ -27,15 +32,15 @@ SIZE = (24, 40)
 
 
 class Reach(gymnasium.Env[Any, Any]):
-    """Move a point (2,) in [-1, 1] to a target within 0.1; -1 a step until there. Sees both, or a picture."""
+    """Move a point (2,) in [-1, 1] to a target within 0.15; -1 a step until there. Sees the way there, or pictures."""
 
     metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012
 
     def __init__(self, sees: str = "state", verdict: bool = True) -> None:
-        self.action_space = spaces.Box(-0.2, 0.2, (2,), np.float32)
+        self.action_space = spaces.Box(-0.1, 0.1, (2,), np.float32)
         parts: dict[str, spaces.Space[Any]] = {"point": spaces.Box(-1.0, 1.0, (2,), np.float64)}
         if sees == "state":
-            parts["target_position"] = spaces.Box(-1.0, 1.0, (2,), np.float64)
+            parts["target_offset"] = spaces.Box(-2.0, 2.0, (2,), np.float64)
         else:
             parts["side"] = spaces.Box(0, 255, (*SIZE, 3), np.uint8)
             parts["top"] = spaces.Box(0, 255, (16, 16, 3), np.uint8)
@@ -44,18 +49,18 @@ class Reach(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.point = self.np_random.uniform(-1.0, 1.0, 2)
-        self.target = self.np_random.uniform(-0.9, 0.9, 2)
+        self.point = self.np_random.uniform(-0.8, 0.8, 2)
+        self.target = self.np_random.uniform(-0.8, 0.8, 2)
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.point = np.clip(self.point + action, -1.0, 1.0)
-        there = bool(np.linalg.norm(self.target - self.point) < 0.1)
+        there = bool(np.linalg.norm(self.target - self.point) < 0.15)
         return self._observe(), -1.0 + there, False, False, {"is_success": np.float32(there)} if self.verdict else {}
 
     def _observe(self) -> dict[str, Any]:
         if self.sees == "state":
-            return {"point": self.point.copy(), "target_position": self.target.copy()}
+            return {"point": self.point.copy(), "target_offset": self.target - self.point}
         pictures = {"side": np.zeros((*SIZE, 3), np.uint8), "top": np.zeros((16, 16, 3), np.uint8)}
         for picture in pictures.values():
             rows, columns = picture.shape[:2]
@@ -70,8 +75,7 @@ class Guide:
     def reset(self, seed: int) -> None: ...
 
     def poll(self, observation: Observation, asked: bool) -> OperatorInput:
-        point, target = observation.proprio[:2], observation.proprio[2:4]
-        return OperatorInput(action=np.clip((target - point) / 0.2, -1.0, 1.0).astype(np.float32))
+        return OperatorInput(action=np.clip(observation.proprio[2:4] / 0.5, -1.0, 1.0))
 
 
 class Searcher:
@@ -85,7 +89,7 @@ class Searcher:
     def act(self, observation: Observation, explore: bool) -> Proposal:
         places = np.argwhere(observation.images["side"][:, :, 0] > 128).mean(0) - 1.0
         target = places / (SIZE[0] - 3, SIZE[1] - 3) * 2.0 - 1.0
-        return Proposal(np.clip((target - observation.proprio[:2]) / 0.2, -1.0, 1.0).astype(np.float32))
+        return Proposal(np.clip((target - observation.proprio[:2]) / 0.1, -1.0, 1.0).astype(np.float32))
 
 
 class Judge(Guide):
@@ -124,8 +128,8 @@ SETTINGS = replace(
     observation="privileged",
     reward="simulation",
     record=RecordConfig(episodes=10, rollouts=3, tail_seconds=0.2),
-    cloning=CloningConfig(updates=400),
-    train=TrainConfig(robot_minutes=0.6, runtime="synchronous"),
+    cloning=CloningConfig(updates=800, input_noise=0.05),
+    train=TrainConfig(robot_minutes=0.5, runtime="synchronous"),
     trials=20,
 )
 
@@ -139,7 +143,7 @@ def third_party(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     for name, options in {"Reach": {}, "Dot": {"sees": "picture"}, "Silent": {"verdict": False}}.items():
-        gymnasium.register(f"ThirdParty/{name}-v0", Reach, max_episode_steps=20, kwargs=options)
+        gymnasium.register(f"ThirdParty/{name}-v0", Reach, max_episode_steps=30, kwargs=options)
     yield
     for name in ("Reach", "Dot", "Silent"):
         del gymnasium.registry[f"ThirdParty/{name}-v0"]
@@ -154,9 +158,9 @@ def test_the_whole_way_on_numbers() -> None:
     run = begin()
     verbs.run(run)
     found = {entry["policy"]: entry for entry in json.loads(Path("run/evaluation.json").read_text())}
-    # Standing still or wandering at random reaches a target by luck in fewer than a third of the episodes.
-    assert found["bc"]["successes"] >= 14 and found["demonstrations"]["trials"] == 10
-    assert found["iborl"]["trials"] == 20 and found["iborl"]["robot_minutes"] >= 0.6
+    # Going straight in a random direction finds the target in about one episode of eight.
+    assert found["bc"]["successes"] >= 16 and found["demonstrations"]["trials"] == 10
+    assert found["iborl"]["trials"] == 20 and found["iborl"]["robot_minutes"] >= 0.5
     demonstration = EpisodeDataset.open(Path("run/demos")).episode(0)
     assert all(t.control.all() for t in demonstration.transitions)
     assert {t.reward for t in demonstration.transitions} == {0.0, 1.0}
@@ -165,7 +169,7 @@ def test_the_whole_way_on_numbers() -> None:
 
 def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
     run = begin()
-    assert run.robot.spec.observation.proprio_names[2:] == ("target_position.0", "target_position.1")
+    assert run.robot.spec.observation.proprio_names[2:] == ("target_offset.0", "target_offset.1")
     run.record()
     run.pretrain()
     head = verbs.load_agent(run.directory.prior).agent.head
@@ -175,7 +179,8 @@ def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
 def test_the_whole_way_on_pictures_of_two_sizes() -> None:
     train = TrainConfig(robot_minutes=0.3, runtime="synchronous")
     record = RecordConfig(episodes=4, rollouts=3, tail_seconds=0.5)
-    run = begin("Dot", "search", observation="images", reward="classifier", trials=2, record=record, train=train)
+    less = {"record": record, "train": train, "cloning": CloningConfig(updates=50), "trials": 2}
+    run = begin("Dot", "search", observation="images", reward="classifier", **less)
     verbs.run(run)
     found = {entry["policy"]: entry for entry in json.loads(Path("run/evaluation.json").read_text())}
     assert found["iborl"]["trials"] == 2 and found["iborl"]["image_size"] == 24
@@ -230,19 +235,41 @@ def test_a_persons_verdict_is_no_reward_of_the_environment() -> None:
         (["--operator", "keyboard"], "needs a terminal"),
         (["--reward", "classifier"], "no cameras"),
         (["--robot", "gym:ThirdParty/Nowhere-v0"], "Nowhere"),
-        (["--gym.max-steps", "21"], "limit of 20"),
+        (["--gym.control-hz", "-1"], "control_hz in Hz, above 0"),
     ],
 )
 def test_mistakes_are_named(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     robot = ["--robot", "gym:ThirdParty/Reach-v0", "--observation", "privileged", "--reward", "simulation"]
     assert main(["record", "reach", "--preset", "smoke", *robot, *flags]) == 1
     error = " ".join(capsys.readouterr().err.split())
-    assert error.startswith("error: ") and message in error
+    assert "error: " in error and message in error and "Traceback" not in error
 
 
 def test_modules_lie_beside_the_command() -> None:
-    Path("own_operator.py").write_text("import third_party_operators\ndef make(spec):\n    return third_party_operators.guide(spec)\n")
-    begin(operator="guide")
+    Path("own_operator.py").write_text(
+        "import third_party_operators\ndef make(spec):\n    return third_party_operators.guide(spec)\n"
+    )
     config = replace(SETTINGS, operator="own_operator:make", record=RecordConfig(episodes=1))
     verbs.begin("reach", Path("mine"), config, resume=False).record()
     assert len(EpisodeDataset.open(Path("mine/demos"))) == 1
+
+
+def test_a_person_at_the_keyboard_may_leave(tmp_path: Path) -> None:
+    person, computer = pty.openpty()
+    before = termios.tcgetattr(computer)
+    command = [sys.executable, "-m", "dexloop.cli", "record", "hill", "--robot", "gym:MountainCarContinuous-v0"]
+    command += ["--operator", "keyboard", "--observation", "privileged", "--reward", "simulation"]
+    with subprocess.Popen(command, stdin=computer, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "q stop" not in said:
+            said += process.stderr.readline()
+        assert not termios.tcgetattr(computer)[3] & termios.ICANON
+        while process.poll() is None:  # what is typed before the episode begins does not count
+            os.write(person, b"ddaq")
+            time.sleep(0.1)
+        said = " ".join(process.stderr.read().split())
+    assert "error: the operator stopped after 0 of 40 demonstrations" in said and process.returncode == 1
+    assert termios.tcgetattr(computer) == before
+    os.close(person)
+    os.close(computer)

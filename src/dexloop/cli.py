@@ -96,7 +96,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         resume: bool = False,
         settings: Settings = defaults,
     ) -> None:
-        """Record demonstrations with the scripted operator into a new run directory.
+        """Record the operator's demonstrations into a new run directory.
 
         Args:
             task: What to learn.

@@ -122,4 +122,5 @@ def read_config(path: Path) -> RunConfig:
         raise DexloopError(f"{path}: no such configuration") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DexloopError(f"{path} is not JSON: {error}") from None
-    return config_from_json(values.get("config", values), path)
+    inner = values.get("config", values) if isinstance(values, dict) else values
+    return config_from_json(inner, path)

@@ -28,6 +28,9 @@ class ActorCriticConfig:
     batch: samples an update, half online and half demonstrations. members: critics E; subset: how
     many of them, drawn anew, a target takes the minimum of. critic_updates: critic updates for one
     of the actor. actor_value: what the actor climbs, the critics' mean or their minimum.
+    extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted"
+    imitates the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359),
+    which cannot leave what was tried. beta: of "weighted".
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
@@ -43,6 +46,8 @@ class ActorCriticConfig:
     target_rate: float = 0.005
     critic_updates: int = 2
     actor_value: Literal["mean", "min"] = "min"
+    extraction: Literal["gradient", "weighted"] = "gradient"
+    beta: float = 0.05
     warmup_updates: int = 2_000
     value_range: tuple[float, float] | None = (0.0, 1.0)
     temperature: float = 0.0
@@ -132,6 +137,9 @@ class ActorCritic:
         value = values.mean(0) if config.actor_value == "mean" else values.amin(0)
         metrics: dict[str, Tensor] = {"q_policy": value.detach().mean()}
         loss = -value.mean()
+        if config.extraction == "weighted":
+            loss, extra = self._weighted_imitation(online, demonstrations, value.detach())
+            metrics |= extra
         if self.regulariser is not None:
             loss, extra = self.regulariser.apply(loss, self.critic, self.policy, online, demonstrations)
             metrics |= extra
@@ -148,6 +156,19 @@ class ActorCritic:
             self._temperature_optimizer.step()
             metrics["temperature"] = self.log_temperature.detach().exp()
         return metrics
+
+    def _weighted_imitation(
+        self, online: Batch, demonstrations: Batch, value: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Imitate tried actions by how much better than the policy's own the critics find them."""
+        observation = torch.cat([online.observation, demonstrations.observation])
+        tried = torch.cat([online.action, demonstrations.action])
+        with torch.no_grad():
+            values = self.critic(observation, tried)
+            tried_value = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+            weight = ((tried_value - value) / self.config.beta).clamp(max=3.0).exp()
+        error = (self.policy.mean(observation) - tried).square().sum(-1)
+        return (weight * error).mean() / weight.mean(), {"advantage_weight": weight.mean()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything an update depends on, as tensors and numbers in nested dictionaries."""

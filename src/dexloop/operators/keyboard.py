@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -23,6 +24,7 @@ KEY_PAIRS = ("da", "ws", "rf", "tg", "uj", "ik", "ol", "ex", "vc", "bz", "mh", "
 # 30 times a second: a press acts this long, so that short presses are small motions and repeats join [s].
 _PRESS_SECONDS = 0.15
 _POSITION_STEP = 0.2
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-9;]*|O)?[A-Za-z~]?")
 _VERDICTS = {"y": Verdict.SUCCESS, "n": Verdict.FAILURE}
 
 
@@ -140,9 +142,11 @@ class KeyboardOperator:
                 keys += self._available()
             if wait <= 0.0 and not ready:
                 break
-        # A period that took too long is not made up for by a short one.
-        self._due = max(self._due, time.monotonic() - self._period) + self._period
-        return keys.decode("ascii", errors="ignore").lower()
+        self._due += self._period
+        if self._due < time.monotonic():  # a period that took too long is not made up for by a short one
+            self._due = time.monotonic() + self._period
+        # Arrow and function keys send letters too, which were not meant.
+        return _ESCAPE_SEQUENCE.sub("", keys.decode("ascii", errors="ignore")).lower()
 
     def _available(self) -> bytes:
         try:

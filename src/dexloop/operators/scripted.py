@@ -16,7 +16,7 @@ from dexloop.sim.config import SimConfig
 from dexloop.sim.control import FINGERS, ActionCodec
 from dexloop.sim.rotations import Array, rotation_matrix, rotation_vector
 from dexloop.sim.state import SceneState, state_from_privileged
-from dexloop.sim.tasks.base import GraspPlan, load_task
+from dexloop.sim.tasks.base import GraspPlan, Task, load_task
 from dexloop.types import Observation, OperatorInput
 
 
@@ -46,8 +46,9 @@ class Imperfection:
 CLEAN = Imperfection(speed=(0.7, 0.7))
 HUMAN = Imperfection(
     speed=(0.30, 0.50),
-    pause=0.5,
-    hesitation=0.02,
+    pause=0.3,
+    pause_seconds=(0.2, 0.5),
+    hesitation=0.01,
     overshoot=0.020,
     bias=0.003,
     bias_rotation=0.04,
@@ -120,11 +121,12 @@ def choose(state: SceneState, plan: GraspPlan, position: Array, rotation: Array,
 class ScriptedOperator:
     """Does a simulated task from its privileged observation.
 
-    config: of the robot it drives (task, action form, rate and limits). imperfection: CLEAN, HUMAN or another.
+    config: of the robot it drives (task, action form, rate and limits). imperfection: CLEAN, HUMAN or another. task: a
+    Task of your own, in place of the configuration's.
     """
 
-    def __init__(self, config: SimConfig, imperfection: Imperfection = CLEAN) -> None:
-        self._task = load_task(config.task)
+    def __init__(self, config: SimConfig, imperfection: Imperfection = CLEAN, task: Task | None = None) -> None:
+        self._task = task or load_task(config.task)
         self._period = 1.0 / config.control_hz
         self._codec = ActionCodec(config.action, config.limits, self._period)
         self._imperfection = imperfection

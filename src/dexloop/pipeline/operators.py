@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dexloop.types import RobotSpec
 
 
 @contextmanager
-def opened_operator(config: RunConfig, spec: RobotSpec) -> Iterator[Operator]:
+def opened_operator(config: RunConfig, spec: RobotSpec) -> Generator[Operator, None, None]:
     """The operator of ``config.operator`` for as long as it is needed; its ``close``, if it has one, comes after.
 
     scripted (simulated tasks only), keyboard, module:function, or a policy file. Raises DexloopError for anything
@@ -47,7 +47,8 @@ def _operator(config: RunConfig, spec: RobotSpec) -> Operator:
         raise DexloopError(f"--operator {name}: give scripted, keyboard, module:function or a .safetensors file")
     if config.robot != "sim":
         raise DexloopError(
-            f"--robot {config.robot} has no scripted operator; give --operator keyboard, module:function or a policy file"
+            f"--robot {config.robot} has no scripted operator; give --operator keyboard, module:function, or a "
+            "policy's .safetensors file"
         )
     return ScriptedOperator(sim_config(config), config.record.imperfection)
 
@@ -61,7 +62,8 @@ def _stored_policy(path: Path, spec: RobotSpec) -> Policy:
     if (architecture.action_size, architecture.state_size) != (spec.action.size, state) or lacking:
         raise DexloopError(
             f"--operator {path}: made for {architecture.action_size} actions, {architecture.state_size} numbers and "
-            f"cameras {list(architecture.cameras)}; {spec.name} has {spec.action.size}, {state} and {list(seen.cameras)}"
+            f"cameras {list(architecture.cameras)}; {spec.name} has {spec.action.size}, {state} and "
+            f"{list(seen.cameras)}"
         )
     return agent
 
@@ -82,4 +84,6 @@ def _imported_operator(name: str, spec: RobotSpec) -> Operator:
         return made
     if hasattr(made, "act"):
         return PolicyOperator(made)
-    raise DexloopError(f"--operator {name} gave a {type(made).__name__}; it must have poll (an operator) or act (a policy)")
+    raise DexloopError(
+        f"--operator {name} gave a {type(made).__name__}; it must have poll (an operator) or act (a policy)"
+    )

@@ -33,7 +33,9 @@ def open_robot(config: RunConfig) -> Robot:
             reset_seconds=limits.reset_seconds,
         )
         if config.reward == "classifier" and not robot.spec.observation.cameras:
-            raise DexloopError(f"--robot {config.robot} has no cameras to learn a reward from; give --reward simulation")
+            raise DexloopError(
+                f"--robot {config.robot} has no cameras to learn a reward from; give --reward simulation"
+            )
         return robot
     raise DexloopError(f"--robot {config.robot}: no such robot; give sim or gym:ID")
 

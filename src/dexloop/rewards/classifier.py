@@ -185,6 +185,8 @@ def _frames(episodes: Sequence[LabelledEpisode], cameras: tuple[str, ...]) -> tu
         if kept:
             images.append(stack_images([o for o, _ in kept], cameras))
             labels.extend(int(v) for _, v in kept)
+    if not images:
+        return torch.zeros(0, len(cameras), 3, 0, 0, dtype=torch.uint8), torch.zeros(0)
     return torch.cat(images), torch.tensor(labels)
 
 

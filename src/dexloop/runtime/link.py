@@ -34,13 +34,8 @@ class ActorSide:
 
     def latest_policy(self) -> Path | None:
         """The policy file if it is newer than at the last call, else None."""
-        try:
-            status = self._policy_file.stat()
-        except FileNotFoundError:
-            return None
-        # The inode changes with every replacement, also within the clock's resolution.
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp == self._seen:
+        stamp = _stamp(self._policy_file)
+        if stamp is None or stamp == self._seen:
             return None
         self._seen = stamp
         return self._policy_file
@@ -53,15 +48,31 @@ class LearnerSide:
         self._path = episodes
         self._policy_file = policy_file
         self._received = 0
+        self._seen: tuple[int, int] | None = None
 
     def receive(self) -> Iterator[tuple[int, Episode]]:
         """Episodes that are new since the last call, with their index."""
+        # The dataset rewrites this file with every episode, so a look at it spares opening the rest.
+        stamp = _stamp(self._path / "meta" / "info.json")
+        if stamp is None or stamp == self._seen:
+            return
         dataset = EpisodeDataset.open(self._path)
         for index in dataset.episodes:
             if index >= self._received:
                 yield index, dataset.episode(index)
                 self._received = index + 1
+        self._seen = stamp
 
     def publish(self, policy: bytes) -> None:
         """Replace the policy that the actor will take next."""
         write_file(self._policy_file, policy)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes whenever the file is replaced, None while there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    # The inode changes with every replacement, also within the clock's resolution.
+    return status.st_mtime_ns, status.st_ino

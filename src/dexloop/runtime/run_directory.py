@@ -58,9 +58,11 @@ class RunDirectory:
         if not self.exists:
             raise DexloopError(f"{self.root} holds no run (no config.json); begin one with: dexloop run TASK")
         try:
-            found = json.loads(self.config.read_text()).get("format")
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            found = json.loads(self.config.read_text())["format"]
+        except (ValueError, TypeError) as error:
             raise DexloopError(f"{self.config} is damaged: {error}") from None
+        except KeyError:
+            found = None
         if found != FORMAT:
             raise DexloopError(f"{self.root} has run format {found!r}; this version of dexloop reads {FORMAT}")
 

@@ -25,7 +25,7 @@ from dexloop.sim.scene import CAMERAS, SceneConfig
 from dexloop.sim.servo import ArmServo
 from dexloop.sim.simulation import Simulation
 from dexloop.sim.state import PRIVILEGED_SIZE, SceneState, privileged_vector
-from dexloop.sim.tasks.base import StartRegion, load_task
+from dexloop.sim.tasks.base import StartRegion, Task, load_task
 from dexloop.types import FloatArray, ObservationSpec, RobotSpec
 
 SimObservation = dict[str, Any]
@@ -54,15 +54,25 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     info: "executed" (12,) float32, the action after every limit; "is_success" bool; "holding" bool, whether
     the object is held at this moment; "fault" None or a name. Reward 1 at success, else 0.
 
-    config: see SimConfig; ``fields`` replace some of its values. render_mode: None or "rgb_array".
+    config: see SimConfig; ``fields`` replace some of its values. task: in place of the configuration's, its name
+    or a Task of your own. render_mode: None or "rgb_array".
     Raises DexloopError for a field or value that does not exist.
     """
 
     # Gymnasium reads this from the class and from the instance.
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
-    def __init__(self, config: SimConfig | None = None, *, render_mode: str | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        config: SimConfig | None = None,
+        *,
+        task: str | Task | None = None,
+        render_mode: str | None = None,
+        **fields: Any,
+    ) -> None:
         config = config or SimConfig()
+        if task is not None:
+            fields["task"] = task.name if isinstance(task, Task) else task
         try:
             config = replace(config, **fields)
         except TypeError as error:
@@ -72,7 +82,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
             raise DexloopError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
         self.config = config
         self.render_mode = render_mode
-        self.task = load_task(config.task)
+        self.task = task if isinstance(task, Task) else load_task(config.task)
         self.metadata = {**self.metadata, "render_fps": round(config.control_hz)}
 
         scene = SceneConfig(timestep=self.task.timestep, saturation=config.saturation)

@@ -20,8 +20,8 @@ _OTHER, _OBJECT, _PALM = -1, -2, -3
 class Simulation:
     """Model and data of a scene, with the arm's kinematics.
 
-    scene: what it is made of. object_mjcf: see ``scene.build_mjcf``. control_hz: control rate [Hz]. timestep:
-    the longest physics step allowed [s]; the one used divides the control period.
+    scene: what it is made of; its timestep is the longest allowed, the one used divides the control period.
+    object_mjcf: see ``scene.build_mjcf``. control_hz: control rate [Hz].
     """
 
     def __init__(self, scene: SceneConfig, object_mjcf: str, control_hz: float) -> None:

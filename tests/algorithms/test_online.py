@@ -1,0 +1,104 @@
+"""What the learner process holds: episodes in, policies out, and a state that survives a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
+from dexloop.algorithms.online import OnlineLearner
+from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
+from dexloop.data.replay import Replay, ReplayConfig
+from dexloop.networks.encoders import EncoderConfig
+from dexloop.networks.storage import Architecture, load_agent
+from dexloop.runtime.checkpoint import load_checkpoint, save_checkpoint
+from tests.data.samples import SMALL_ROBOT, make_episode
+
+TINY = ActorCriticConfig(batch=32, members=3, width=16, warmup_updates=4)
+
+
+def learner(config: ActorCriticConfig = TINY, episodes: int = 4) -> OnlineLearner:
+    torch.manual_seed(0)
+    architecture = Architecture(
+        state_size=3,
+        action_size=2,
+        privileged=False,
+        cameras=(),
+        encoder=EncoderConfig(),
+        width=16,
+        learn_deviation=config.learn_temperature,
+    )
+    agent = architecture.build()
+    replay = Replay(agent.latent.size, 2, ReplayConfig(capacity=500), seed=0)
+    teacher = architecture.head(agent.latent.size)
+    made = OnlineLearner(
+        architecture,
+        agent.latent,
+        replay,
+        ActorCritic(
+            agent.head,
+            replay,
+            config,
+            latent_size=agent.latent.size,
+            action_size=2,
+            regulariser=ImitationRegulariser(teacher, RegulariserConfig()),
+        ),
+    )
+    made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))
+    for index in range(episodes):
+        made.add(f"episodes/{index}", make_episode(SMALL_ROBOT, index, success=index % 2 == 0))
+    return made
+
+
+def test_online_steps_count_each_episode_once_and_successes_go_to_both_halves() -> None:
+    made = learner(episodes=0)
+    assert (made.online_steps, made.replay.demonstration_steps) == (0, 8)
+    for _ in range(2):
+        made.add("episodes/0", make_episode(SMALL_ROBOT, 0, steps=5, success=False))
+        made.add("episodes/1", make_episode(SMALL_ROBOT, 1, steps=7, success=True))
+        made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))
+    assert made.online_steps == made.replay.online_steps == 12
+    assert made.replay.demonstration_steps == 8 + 7
+
+
+def test_metrics_are_plain_numbers() -> None:
+    made = learner()
+    for _ in range(3):
+        metrics = made.update()
+    assert made.updates == 6
+    assert all(type(value) is float for value in metrics.values())
+    assert {"critic_loss", "q_mean", "return_mean", "bc_weight", "bc_loss"} <= metrics.keys()
+    assert 0 <= metrics["bc_weight"] <= 1
+
+
+def test_the_published_policy_is_the_present_one(tmp_path: Path) -> None:
+    made = learner()
+    first = made.policy(0)
+    for _ in range(4):
+        made.update()
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(made.policy(8))
+    assert path.read_bytes() != first
+    stored = load_agent(path)
+    assert stored.facts == {"version": 8} and stored.architecture == made.architecture
+    state = torch.randn(5, 3)
+    assert torch.equal(stored.agent.head.mean(state), made.learner.policy.mean(state))
+
+
+@pytest.mark.parametrize("config", [TINY, ActorCriticConfig(batch=32, width=16, temperature=0.1, learn_temperature=True)])
+def test_updates_after_a_checkpoint_are_bit_identical(tmp_path: Path, config: ActorCriticConfig) -> None:
+    made = learner(config)
+    for _ in range(3):
+        made.update()
+    save_checkpoint(tmp_path, made.updates, made.state_dict())
+    expected = [made.update() for _ in range(4)]
+
+    fresh = learner(config)
+    state, troubles = load_checkpoint(tmp_path)
+    assert state is not None and troubles == []
+    fresh.load_state_dict(state)
+    assert [fresh.update() for _ in range(4)] == expected
+    assert fresh.policy(1) == made.policy(1)
+    assert fresh.updates == made.updates == 14

@@ -1,0 +1,191 @@
+"""The success classifier on pictures whose success is plain to see, and the reward made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from dexloop.errors import DexloopError
+from dexloop.rewards.classifier import (
+    ClassifierConfig,
+    ClassifierReport,
+    ClassifierReward,
+    Debounce,
+    SuccessClassifier,
+    train_classifier,
+)
+from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
+from dexloop.rewards.storage import load_classifier, save_classifier
+from dexloop.types import Observation, Step
+
+U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
+CONFIG = ClassifierConfig(updates=120, batch=32, learning_rate=3e-3, shift=1, keypoints=4)
+WINDOW = 4
+
+
+def picture(rng: np.random.Generator, success: bool) -> Observation:
+    """A noisy table with a cup at a random column: high up is success."""
+    image = rng.integers(60, 120, (24, 24, 3)).astype(np.uint8)
+    column, row = int(rng.integers(2, 16)), 3 if success else 15
+    image[row : row + 6, column : column + 6] = (230, 60, 50)
+    return Observation(proprio=np.zeros(1, np.float32), images={"top": image})
+
+
+def labelled(seed: int, labels: Sequence[FrameLabel]) -> LabelledEpisode:
+    rng = np.random.default_rng(seed)
+    seen = tuple(picture(rng, bool(rng.integers(2)) if label == U else label == S) for label in labels)
+    return LabelledEpisode(seen, tuple(labels), S in labels)
+
+
+def episodes(successes: int = 8, failures: int = 8) -> list[LabelledEpisode]:
+    made = [labelled(i, [F] * 6 + [U] * 2 + [S] * 6) for i in range(successes)]
+    return made + [labelled(100 + i, [F] * 14) for i in range(failures)]
+
+
+@cache
+def trained() -> tuple[SuccessClassifier, ClassifierReport]:
+    torch.manual_seed(0)
+    return train_classifier(episodes(), ("top",), CONFIG, window=WINDOW, seed=0)
+
+
+def test_it_separates_pictures_it_has_not_seen() -> None:
+    classifier, report = trained()
+    fresh = [labelled(1000 + i, [F] * 5 + [S] * 5) for i in range(10)]
+    scores = np.concatenate([classifier.scores(e.observations) for e in fresh])
+    truth = np.concatenate([[label == S for label in e.labels] for e in fresh])
+    assert ((scores > report.threshold) == truth).mean() > 0.95
+    assert scores.shape == (100,) and scores.min() >= 0 and scores.max() <= 1
+
+
+def test_the_report_is_of_held_out_episodes_of_both_kinds() -> None:
+    _, report = trained()
+    assert (report.episodes_trained, report.episodes_held_out, report.failed_episodes_held_out) == (12, 4, 2)
+    assert (report.positives, report.negatives) == (2 * 6, 2 * 6 + 2 * 14), "unsure frames count for nothing"
+    assert report.precision > 0.95 and report.recall > 0.8 and report.accuracy > 0.9
+    assert report.false_positives_per_failed_episode == 0 and report.missed_successes == 0
+    assert 0.5 <= report.threshold < 1
+
+
+def test_held_out_episodes_teach_nothing() -> None:
+    """Wrong labels on what is held out must spoil the report and not the classifier."""
+    given = episodes()
+    order = np.random.default_rng(0).permutation(len(given))
+    held: set[int] = set()
+    for kind in (True, False):
+        held |= {int(i) for i in [i for i in order if given[i].success == kind][-2:]}
+    swapped = {S: F, F: S, U: U}
+    spoiled = [replace(e, labels=tuple(swapped[x] for x in e.labels)) if i in held else e for i, e in enumerate(given)]
+    torch.manual_seed(0)
+    classifier, report = train_classifier(spoiled, ("top",), CONFIG, window=WINDOW, seed=0)
+    reference, _ = trained()
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, reference.state_dict()[name]), name
+    assert report.accuracy < 0.2
+
+
+def test_the_same_seed_gives_the_same_classifier() -> None:
+    one, two, other = (_weights(seed) for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _weights(seed: int) -> list[torch.Tensor]:
+    torch.manual_seed(seed)
+    classifier, _ = train_classifier(
+        episodes(4, 4), ("top",), replace(CONFIG, updates=3), window=WINDOW, seed=seed
+    )
+    return list(classifier.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ([], "successful"),
+        ([labelled(1, [F] * 6), labelled(2, [F] * 6)], "successful"),
+        ([labelled(1, [S] * 6), labelled(2, [S] * 6)], "unsuccessful"),
+        ([labelled(1, [U] * 6)], "successful"),
+    ],
+    ids=["nothing", "no success", "no failure", "all unsure"],
+)
+def test_it_says_which_kind_of_frames_is_missing(given: list[LabelledEpisode], missing: str) -> None:
+    with pytest.raises(DexloopError, match=f"needs {missing} frames"):
+        train_classifier(given, ("top",), CONFIG, window=WINDOW, seed=0)
+
+
+def test_debounce_wants_most_of_the_last_answers() -> None:
+    debounce = Debounce(5, 0.8)
+    answers = [debounce(hit) for hit in (True, True, True, False, True, False, False, True)]
+    assert answers == [False, False, False, False, True, False, False, False]
+    debounce.reset()
+    assert [debounce(True) for _ in range(5)] == [False, False, False, True, True]
+    assert Debounce(1, 0.1)(True) and not Debounce(1, 0.1)(False)
+    assert not Debounce(3, 0.0)(False), "at least one answer must be true"
+
+
+def step(seed: int, success: bool) -> Step:
+    seen = picture(np.random.default_rng(seed), success)
+    return Step(seen, np.zeros(1, np.float32), 0.0, False, False)
+
+
+def test_the_reward_ends_the_episode_once_success_has_been_seen_for_a_while() -> None:
+    classifier, report = trained()
+    reward = ClassifierReward(classifier, report.threshold, window=WINDOW, hits=0.75)
+    first = step(0, False).observation
+    for _ in range(2):
+        reward.reset()
+        judged = [reward.judge(first, step(i, i >= 3)) for i in range(6)]
+        assert [j.success for j in judged] == [False] * 5 + [True]
+        assert [(j.reward, j.terminated) for j in judged] == [(0.0, False)] * 5 + [(1.0, True)]
+        assert max(j.score for j in judged[:3]) < report.threshold < min(j.score for j in judged[3:])
+
+
+def test_it_sees_what_comes_after_the_step_and_not_before() -> None:
+    classifier, report = trained()
+    reward = ClassifierReward(classifier, report.threshold, window=1, hits=1.0)
+    assert not reward.judge(step(1, True).observation, step(2, False)).success
+    assert reward.judge(step(1, False).observation, step(2, True)).success
+
+
+def test_a_stored_classifier_scores_the_same(tmp_path: Path) -> None:
+    classifier, _ = trained()
+    path = tmp_path / "reward" / "classifier.safetensors"
+    save_classifier(path, classifier, 0.85)
+    loaded, threshold = load_classifier(path)
+    assert threshold == 0.85 and not loaded.training
+    assert loaded.encoder.cameras == ("top",)
+    seen = episodes()[0].observations
+    np.testing.assert_array_equal(loaded.scores(seen), classifier.scores(seen))
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(DexloopError) as caught:
+        load_classifier(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_damaged_and_foreign_files_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "classifier.safetensors"
+    assert "dexloop reward" in refused(path), "what to do must be said"
+    save_classifier(path, SuccessClassifier(("top",), 4), 0.5)
+    whole = path.read_bytes()
+    for content in (
+        b"",
+        whole[:30],
+        whole[:-1],
+        whole.replace(b"keypoints", b"keyboards"),
+        whole.replace(b'keypoints\\": 4', b'keypoints\\": 5'),
+        whole.replace(b"head.3.bias", b"head.9.bias"),
+        safetensors.torch.save({"weight": torch.zeros(2)}),
+        safetensors.torch.save({"weight": torch.zeros(2)}, metadata={"format": "dexloop-classifier-1"}),
+    ):
+        assert content != whole
+        path.write_bytes(content)
+        refused(path)
