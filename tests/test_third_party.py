@@ -168,7 +168,7 @@ def test_the_whole_way_on_numbers() -> None:
 
 
 def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
-    run = begin()
+    run = begin(record=RecordConfig(episodes=2), cloning=CloningConfig(updates=1))
     assert run.robot.spec.observation.proprio_names[2:] == ("target_offset.0", "target_offset.1")
     run.record()
     run.pretrain()
@@ -209,7 +209,8 @@ def test_an_operator_may_stop_and_come_back(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DexloopError, match=r"stopped after 2 of 10 .* --resume"):
         run.record()
     assert quitter.closed
-    verbs.begin("reach", Path("run"), SETTINGS, resume=True).record()
+    # What is not said again is in the run's own configuration, the robot too.
+    verbs.begin("reach", Path("run"), PRESETS["smoke"], resume=True).record()
     assert len(EpisodeDataset.open(Path("run/demos"))) == 10
 
 

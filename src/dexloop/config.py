@@ -20,6 +20,7 @@ from dexloop.operators.scripted import HUMAN, Imperfection
 from dexloop.rewards.classifier import ClassifierConfig
 from dexloop.robot.config import GymConfig
 from dexloop.runtime.learner import PaceConfig
+from dexloop.seeds import Purpose, episode_seed
 from dexloop.sim.config import SimConfig
 
 FORMAT = 1
@@ -37,6 +38,13 @@ class RecordConfig:
     tail_seconds: float = 1.0
     rollouts: int = 30
     imperfection: Imperfection = HUMAN
+
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if self.episodes < 1:
+            raise DexloopError(f"--record.episodes must be at least 1, got {self.episodes}")
+        if self.rollouts < 0:
+            raise DexloopError(f"--record.rollouts must not be negative, got {self.rollouts}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,15 @@ class TrainConfig:
     runtime: actor and learner as two processes, or one after the other in one (deterministic).
     """
 
-    robot_minutes: float = 30.0
+    robot_minutes: float = 20.0
     evaluate_every: float = 0.0
     evaluate_trials: int = 20
     runtime: Literal["processes", "synchronous"] = "processes"
+
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if not self.robot_minutes >= 0:
+            raise DexloopError(f"--train.robot-minutes must not be negative, got {self.robot_minutes}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,15 @@ class RunConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if self.trials < 1:
+            raise DexloopError(f"--trials must be at least 1, got {self.trials}")
+        try:
+            episode_seed(Purpose.TEST, self.seed, 0)
+        except ValueError as error:
+            raise DexloopError(f"--{error}") from None
 
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)

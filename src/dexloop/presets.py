@@ -15,7 +15,11 @@ from dexloop.data.replay import ReplayConfig
 from dexloop.rewards.classifier import ClassifierConfig
 from dexloop.runtime.learner import PaceConfig
 
-IBORL = AlgorithmConfig()
+IBORL = AlgorithmConfig(
+    learner=ActorCriticConfig(members=5, extraction="weighted", beta=0.03, climb=0.1),
+    regulariser=RegulariserConfig(alpha=1.0),
+    pace=PaceConfig(updates_per_step=2.0),
+)
 
 # As the paper writes it, with the settings of RLPD that it builds on where it gives none.
 IBORL_PAPER = AlgorithmConfig(

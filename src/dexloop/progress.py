@@ -43,7 +43,7 @@ class Bar:
     ) -> None:
         self._bar.stop()
         if not self._console.is_terminal and self._last:
-            self._console.print(self._last, highlight=False)
+            self._console.print(self._last, highlight=False, soft_wrap=True)
 
     def update(self, done: float, numbers: str = "") -> None:
         """Show that ``done`` of the total is behind us."""
@@ -51,9 +51,9 @@ class Bar:
         self._last = f"{self._label}: {done:.4g}/{self._total:.4g} {self._unit} {numbers}".rstrip()
         if not self._console.is_terminal and time.monotonic() - self._printed > _QUIET_SECONDS:
             self._printed = time.monotonic()
-            self._console.print(self._last, highlight=False)
+            self._console.print(self._last, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """A line for the person, beside any bar."""
-    Console(stderr=True).print(text, highlight=False, markup=False)
+    """A line for the person, beside any bar; one line, however narrow the terminal."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)

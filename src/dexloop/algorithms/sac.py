@@ -30,7 +30,9 @@ class ActorCriticConfig:
     of the actor. actor_value: what the actor climbs, the critics' mean or their minimum.
     extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted"
     imitates the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359),
-    which cannot leave what was tried. beta: of "weighted".
+    which cannot leave what was tried. beta: of "weighted"; climb: how much it climbs
+    Q besides, relative to Q's size (TD3+BC, arXiv 2106.06860). input_noise: as in behaviour cloning, for
+    whatever the policy imitates.
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
@@ -48,6 +50,8 @@ class ActorCriticConfig:
     actor_value: Literal["mean", "min"] = "min"
     extraction: Literal["gradient", "weighted"] = "gradient"
     beta: float = 0.05
+    climb: float = 0.0
+    input_noise: float = 0.2
     warmup_updates: int = 2_000
     value_range: tuple[float, float] | None = (0.0, 1.0)
     temperature: float = 0.0
@@ -138,7 +142,9 @@ class ActorCritic:
         metrics: dict[str, Tensor] = {"q_policy": value.detach().mean()}
         loss = -value.mean()
         if config.extraction == "weighted":
+            climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
             loss, extra = self._weighted_imitation(online, demonstrations, value.detach())
+            loss = loss - climb
             metrics |= extra
         if self.regulariser is not None:
             loss, extra = self.regulariser.apply(loss, self.critic, self.policy, online, demonstrations)
@@ -167,7 +173,8 @@ class ActorCritic:
             values = self.critic(observation, tried)
             tried_value = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
             weight = ((tried_value - value) / self.config.beta).clamp(max=3.0).exp()
-        error = (self.policy.mean(observation) - tried).square().sum(-1)
+        seen = observation + self.config.input_noise * torch.randn_like(observation)
+        error = (self.policy.mean(seen) - tried).square().sum(-1)
         return (weight * error).mean() / weight.mean(), {"advantage_weight": weight.mean()}
 
     def state_dict(self) -> dict[str, Any]:

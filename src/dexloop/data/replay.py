@@ -28,6 +28,13 @@ class ReplayConfig:
     n_step: int = 3
     deadline_is_terminal: bool = True
 
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if self.capacity < 1 or self.n_step < 1:
+            raise DexloopError(f"replay capacity and n-step must be at least 1, got {self.capacity} and {self.n_step}")
+        if not 0.0 < self.discount <= 1.0:
+            raise DexloopError(f"--algorithm.replay.discount must lie in (0, 1], got {self.discount}")
+
 
 class Batch(NamedTuple):
     """observation (B, D), action (B, A), reward (B,) summed over n steps, next_observation (B, D),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -150,13 +152,18 @@ def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot) -> N
 def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
     """The actor here, the learner in a process of its own at lower priority; neither waits but for pace."""
     context = multiprocessing.get_context("spawn")
-    finish, ready = context.Event(), context.Event()
-    process = context.Process(target=learner_process, args=(str(run.root), finish, ready, os.getpid()), daemon=False)
+    finish, leave, ready = context.Event(), context.Event(), context.Event()
+    process = context.Process(
+        target=learner_process, args=(str(run.root), finish, leave, ready, os.getpid()), daemon=False
+    )
+    # Ctrl-C goes to the whole group, and the actor decides what it means; the learner inherits the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     process.start()
-    shown = TrainingBar(config)
-    actor = build_actor(config, run, robot)
-    torch.set_num_threads(1)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        shown = TrainingBar(config)
+        actor = build_actor(config, run, robot)
+        torch.set_num_threads(1)
         while not ready.wait(0.2):
             _require_alive(process.exitcode, run)
         with shown.bar:
@@ -171,7 +178,7 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> No
             process.join(0.5)
         _require_alive(process.exitcode, run)
     finally:
-        finish.set()
+        leave.set()
         process.join(_STOPPING_SECONDS)
         if process.is_alive():
             process.kill()
@@ -185,19 +192,28 @@ def _require_alive(exitcode: int | None, run: RunDirectory) -> None:
         )
 
 
-def learner_process(root: str, finish: Event, ready: Event, parent: int) -> None:
-    """The learner's main; ends when told to and out of updates to make, or when its parent is gone."""
-    # Ctrl-C goes to the whole group; the actor decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def learner_process(root: str, finish: Event, leave: Event, ready: Event, parent: int) -> None:
+    """The learner's main: ends at ``finish`` once no updates are left to make, at ``leave`` or without parent at once.
+
+    Either way it publishes and saves what it has.
+    """
     os.nice(5)
-    run = RunDirectory(Path(root))
+    try:
+        _learn(RunDirectory(Path(root)), finish, ready, lambda: os.getppid() == parent and not leave.is_set())
+    except DexloopError as error:
+        say(f"learner: {error}")
+        sys.exit(1)
+
+
+def _learn(run: RunDirectory, finish: Event, ready: Event, wanted: Callable[[], bool]) -> None:
     loop = build_learner(read_config(run.config), run)
     # What rollouts and earlier episodes allow comes first: the critic must know the clone's own data
     # before the robot moves by its advice.
-    loop.turn()
+    while wanted() and loop.turn(seconds=1.0):
+        pass
     loop.publish()
     ready.set()
-    while os.getppid() == parent:
+    while wanted():
         finishing = finish.is_set()
         fresh = loop.receive()
         worked = loop.turn(seconds=1.0)

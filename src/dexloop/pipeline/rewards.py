@@ -27,7 +27,7 @@ def labelled_episodes(
     marks: by "dataset/index". Episodes that neither a person nor the simulation has judged are left
     out, and those that the person skipped.
     """
-    margin = debounce_window(config, spec)
+    margin = round(config.classifier.margin_seconds * spec.control_hz)
     labelled: list[LabelledEpisode] = []
     for name, dataset in datasets.items():
         for index in dataset.episodes:

@@ -22,6 +22,8 @@ from dexloop.types import RobotSpec
 def open_robot(config: RunConfig) -> Robot:
     """The robot of ``config.robot``: sim, or gym:ID for any Gymnasium environment."""
     if config.robot == "sim":
+        if config.reward == "classifier" and config.observation == "privileged":
+            raise DexloopError("--observation privileged has no pictures for a classifier; add --reward simulation")
         return GymRobot(DexEnv(sim_config(config)), name="sim", task=config.task)
     if config.robot.startswith("gym:"):
         find_modules_here()

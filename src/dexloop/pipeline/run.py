@@ -97,7 +97,10 @@ class Run:
     def _demonstrations(self) -> EpisodeDataset:
         if not self.directory.demos.is_dir():
             raise DexloopError(f"{self.directory.demos}: no demonstrations; record some with: dexloop record")
-        return open_dataset(self.directory.demos, self.robot)
+        dataset = open_dataset(self.directory.demos, self.robot)
+        if not dataset.episodes:
+            raise DexloopError(f"{self.directory.demos}: no readable demonstration; record some with: dexloop record")
+        return dataset
 
     def _add_evaluation(self, name: str, result: Evaluation, robot_minutes: float) -> None:
         config, spec = self.config, self.robot.spec

@@ -31,16 +31,17 @@ def begin(task: str, out: Path | None, settings: RunConfig, *, resume: bool) -> 
 
     Raises DexloopError for an unknown task, a taken directory, or a run of another task.
     """
+    directory = RunDirectory(out or Path("runs") / task)
+    if resume:
+        directory.check_format()
+        found = read_config(directory.config).task
+        if found != task:
+            raise DexloopError(f"{directory.root} is a run of {found!r}, not of {task!r}")
+        return open_run(directory.root)
     if settings.robot == "sim" and task not in task_names():
         close = get_close_matches(task, task_names(), 1)
         meant = f" (did you mean {close[0]}?)" if close else ""
         raise DexloopError(f"no task {task!r}{meant}; there are: {', '.join(task_names())}")
-    directory = RunDirectory(out or Path("runs") / task)
-    if resume:
-        run = open_run(directory.root)
-        if run.config.task != task:
-            raise DexloopError(f"{directory.root} is a run of {run.config.task!r}, not of {task!r}")
-        return run
     config = replace(settings, task=task)
     robot = open_robot(config)
     directory.create(config_to_json(config))
@@ -116,6 +117,9 @@ def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
     minutes = target.robot_minutes()
     target.evaluate_demonstrations()
     policies = {"bc": target.directory.prior, target.config.algorithm.name: target.directory.policy}
+    if not any(file.is_file() for file in policies.values()):
+        root = target.directory.root
+        raise DexloopError(f"{root} has no policy to evaluate; make one with: dexloop pretrain {root}")
     for name, file in policies.items():
         if file.is_file():
             agent = load_agent(file).agent

@@ -26,7 +26,9 @@ class ClassifierConfig:
     """updates: gradient steps of ``batch`` frames, half of them positive. shift: random shift [pixels].
 
     held_out: share of the episodes kept for measuring. window_seconds: how long success must be seen
-    before it counts [s]; hits: the share of that window's frames that must say so.
+    before it counts [s], longer than the task's own half second so that it is not called early; hits:
+    the share of that window's frames that must say so. margin_seconds: of frames just before success,
+    which may look the same and teach nothing [s].
     """
 
     updates: int = 600
@@ -36,8 +38,9 @@ class ClassifierConfig:
     shift: int = 3
     keypoints: int = 16
     held_out: float = 0.25
-    window_seconds: float = 0.5
-    hits: float = 0.8
+    window_seconds: float = 0.8
+    hits: float = 0.75
+    margin_seconds: float = 0.5
 
 
 class SuccessClassifier(nn.Module):

@@ -35,8 +35,9 @@ class Renderer:
         self._options = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        # Also runs before the interpreter takes down the modules that freeing needs.
         self._finalizer = weakref.finalize(self, _free, self._gl, self._context)
+        # At the interpreter's end EGL may have gone first, and the system frees everything anyway.
+        self._finalizer.atexit = False
 
     def pictures(self, data: MjData, cameras: tuple[str, ...], height: int, width: int) -> dict[str, NDArray[np.uint8]]:
         """What each camera sees: {camera: (height, width, 3) uint8 RGB}."""

@@ -1,0 +1,25 @@
+"""One tiny run for all tests that need a finished one; each gets a copy of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dexloop.cli import main
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, to be read only."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    assert main(["run", "cup", f"--out={out}", *tiny.FLAGS, "--train.runtime=synchronous"]) == 0
+    return out
+
+
+@pytest.fixture
+def tiny_run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to be spoiled."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
