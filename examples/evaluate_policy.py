@@ -17,7 +17,8 @@ from dexloop.pipeline.robots import open_robot
 def main(file: Path, trials: int) -> None:
     agent, architecture, facts = load_agent(file)
     print(f"{file}: cameras {list(architecture.cameras)}, {architecture.action_size} actions, {facts}")
-    config = RunConfig(task="cup", observation="privileged" if architecture.privileged else "images")
+    observation = "privileged" if architecture.privileged else "images"
+    config = RunConfig(task="cup", observation=observation, reward="simulation")
     robot = open_robot(config)
 
     result = evaluate_policy(config, robot, agent, trials)

@@ -32,6 +32,7 @@ IBORL_PAPER = AlgorithmConfig(
         temperature=1e-2,
         learn_temperature=True,
     ),
+    pace=PaceConfig(updates_per_step=2.0),
     regulariser=RegulariserConfig(alpha=1.0),
 )
 
@@ -39,12 +40,12 @@ ALGORITHMS: Mapping[str, AlgorithmConfig] = MappingProxyType(
     {
         "iborl": IBORL,
         "iborl_paper": IBORL_PAPER,
-        "iborl_ablated": replace(IBORL, name="iborl_ablated", regulariser=None),
-        "rlpd": replace(IBORL_PAPER, name="rlpd", pretrained=False, regulariser=None),
+        "iborl_ablated": replace(IBORL_PAPER, name="iborl_ablated", regulariser=None),
+        "rlpd": replace(IBORL_PAPER, name="rlpd", pretrained=False, exploration=0.5, regulariser=None),
     }
 )
 
-DEMO = RunConfig()
+DEMO = RunConfig(algorithm=IBORL)
 
 PRESETS: Mapping[str, RunConfig] = MappingProxyType(
     {

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -47,16 +48,22 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     prior = load_agent(run.prior)
     algorithm = config.algorithm
     agent = prior.agent
-    policy = agent.head
-    if not algorithm.pretrained:
-        policy = prior.architecture.head(agent.latent.size)
+    architecture = replace(
+        prior.architecture,
+        standard_deviation=algorithm.exploration,
+        learn_deviation=algorithm.learner.learn_temperature,
+    )
+    policy = architecture.head(agent.latent.size)
+    if algorithm.pretrained:
+        # A deviation that is to be learned is the one thing that the clone does not have.
+        policy.load_state_dict(agent.head.state_dict(), strict=False)
     regulariser = None
     if algorithm.regulariser is not None:
         regulariser = ImitationRegulariser(load_agent(run.prior).agent.head, algorithm.regulariser)
-    actions = prior.architecture.action_size
+    actions = architecture.action_size
     replay = Replay(agent.latent.size, actions, algorithm.replay, seed=config.seed)
     learner = OnlineLearner(
-        prior.architecture,
+        architecture,
         agent.latent,
         replay,
         ActorCritic(
