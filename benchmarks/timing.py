@@ -31,9 +31,7 @@ class Scale:
     latents: int = 100_000
 
 
-QUICK = Scale(
-    batch=4, env_steps=3, updates=1, encodings=1, samples=1, acts=3, images=12, vision_rows=12, latents=400
-)
+QUICK = Scale(batch=4, env_steps=3, updates=1, encodings=1, samples=1, acts=3, images=12, vision_rows=12, latents=400)
 
 
 @dataclass(frozen=True, slots=True)

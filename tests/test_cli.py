@@ -198,9 +198,7 @@ def test_a_classifier_without_pictures_is_refused(failing: Failing, tiny_run: Pa
     assert not (tmp_path / "other").exists()
 
 
-def test_a_truncated_episode_is_named_and_the_rest_is_used(
-    tiny_run: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_truncated_episode_is_named_and_the_rest_is_used(tiny_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     broken = tiny_run / "demos/data/chunk-000/file-000.parquet"
     broken.write_bytes(broken.read_bytes()[:1000])
     shutil.rmtree(tiny_run / "prior")

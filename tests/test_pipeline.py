@@ -106,13 +106,10 @@ def test_the_same_seed_gives_the_same_numbers_and_the_same_policy(finished_run: 
     assert main(["run", "cup", f"--out={again}", *tiny.FLAGS, "--train.runtime=synchronous"]) == 0
     for name in ("prior/policy.safetensors", "policy/policy.safetensors"):
         assert (again / name).read_bytes() == (finished_run / name).read_bytes(), name
-    one, two = (
-        [without_times(r) for r in read_metrics(root / "metrics.jsonl")] for root in (finished_run, again)
-    )
+    one, two = ([without_times(r) for r in read_metrics(root / "metrics.jsonl")] for root in (finished_run, again))
     assert one == two and len(one) > 3
     first, second = (
-        [without_times(e) for e in json.loads((root / "evaluation.json").read_text())]
-        for root in (finished_run, again)
+        [without_times(e) for e in json.loads((root / "evaluation.json").read_text())] for root in (finished_run, again)
     )
     assert first == second
     for name in ("demos", "rollouts", "episodes"):

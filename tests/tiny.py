@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,10 +43,8 @@ def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
 
 def end(child: subprocess.Popen[str]) -> None:
     """Whatever is left of the group, once the test is over."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
     if child.stdout is not None:
         child.stdout.close()

@@ -87,7 +87,9 @@ def test_the_published_policy_is_the_present_one(tmp_path: Path) -> None:
     assert torch.equal(stored.agent.head.mean(state), made.learner.policy.mean(state))
 
 
-@pytest.mark.parametrize("config", [TINY, ActorCriticConfig(batch=32, width=16, temperature=0.1, learn_temperature=True)])
+@pytest.mark.parametrize(
+    "config", [TINY, ActorCriticConfig(batch=32, width=16, temperature=0.1, learn_temperature=True)]
+)
 def test_updates_after_a_checkpoint_are_bit_identical(tmp_path: Path, config: ActorCriticConfig) -> None:
     made = learner(config)
     for _ in range(3):

@@ -23,9 +23,7 @@ def numbered(seed: int, steps: int) -> Episode:
     return replace(
         episode,
         transitions=tuple(
-            replace(
-                t, observation=seen(t.observation, index), next_observation=seen(t.next_observation, index + 1)
-            )
+            replace(t, observation=seen(t.observation, index), next_observation=seen(t.next_observation, index + 1))
             for index, t in enumerate(episode.transitions)
         ),
     )

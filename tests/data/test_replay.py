@@ -111,9 +111,7 @@ def test_no_target_ever_reads_into_another_episode(
 ) -> None:
     """Whatever was added and evicted, every sample equals the definition applied to its own episode."""
     discount = 0.75
-    config = ReplayConfig(
-        capacity=60, discount=discount, n_step=n_step, deadline_is_terminal=deadline_is_terminal
-    )
+    config = ReplayConfig(capacity=60, discount=discount, n_step=n_step, deadline_is_terminal=deadline_is_terminal)
     replay = Replay(3, 1, config)
     for episode, (length, terminated) in enumerate(zip(lengths, ends, strict=False)):
         demonstration = episode < protected
@@ -168,9 +166,7 @@ def test_adding_a_key_again_changes_nothing() -> None:
     replay = Replay(3, 1, ReplayConfig(capacity=30))
     add(replay, 0, 4)
     before = drawn(replay, 8)
-    replay.add(
-        "0", latents(9, 6), torch.zeros(6, 1), torch.zeros(6), terminated=False, demonstration=True, online=True
-    )
+    replay.add("0", latents(9, 6), torch.zeros(6, 1), torch.zeros(6), terminated=False, demonstration=True, online=True)
     assert replay.online_steps == 4 and replay.demonstration_steps == 0
     assert set(drawn(replay).observation[:, 0].tolist()) == {0.0} == set(before.observation[:, 0].tolist())
 

@@ -98,9 +98,7 @@ def test_the_same_seed_gives_the_same_classifier() -> None:
 
 def _weights(seed: int) -> list[torch.Tensor]:
     torch.manual_seed(seed)
-    classifier, _ = train_classifier(
-        episodes(4, 4), ("top",), replace(CONFIG, updates=3), window=WINDOW, seed=seed
-    )
+    classifier, _ = train_classifier(episodes(4, 4), ("top",), replace(CONFIG, updates=3), window=WINDOW, seed=seed)
     return list(classifier.state_dict().values())
 
 

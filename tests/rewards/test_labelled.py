@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.data.samples import SMALL_ROBOT, make_episode
+
 from dexloop.rewards.labelled import FrameLabel, label_from_mark, label_from_truth
 from dexloop.types import Episode
-from tests.data.samples import SMALL_ROBOT, make_episode
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
 

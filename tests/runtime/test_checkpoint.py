@@ -17,7 +17,10 @@ def state(value: float = 0.0) -> dict[str, Any]:
     shared = torch.full((2, 3), value)
     return {
         "policy": {"weight": shared, "twin": shared, "flags": torch.tensor([True, False])},
-        "optimizer": {"state": {0: {"step": torch.tensor(4.0)}, 1: {}}, "groups": [{"lr": 1e-3, "betas": [0.9, 0.999]}]},
+        "optimizer": {
+            "state": {0: {"step": torch.tensor(4.0)}, 1: {}},
+            "groups": [{"lr": 1e-3, "betas": [0.9, 0.999]}],
+        },
         "updates": 7,
         "nothing": None,
         "view": torch.arange(12.0).view(3, 4).T,
@@ -122,9 +125,7 @@ def test_what_an_interrupted_write_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails_at", [1, 2])
-def test_a_failing_write_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
-) -> None:
+def test_a_failing_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
     save_checkpoint(tmp_path, 1, state(1.0))
     writes: list[Path] = []
     whole = checkpoint.write_file

@@ -1,0 +1,182 @@
+"""What the learner does: sample, and update from states and from pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from lerobot_learner import Unavailable, lerobot_update
+from naive import ListReplay, LoopedCritics, NaiveActorCritic
+from timing import Comparison, Contest, Contestant, Scale
+from vision import CHANNELS, STRIDE, FrozenEncoder, VisionLearner
+
+from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
+from dexloop.data.replay import Replay, ReplayConfig
+from dexloop.networks.policies import GaussianPolicy
+
+OBSERVATION_SIZE = 40
+ACTION_SIZE = 12
+MEMBERS = 10
+_EPISODE = 100
+_CAMERAS = 2
+# What dexloop's own encoder says of two cameras, and 25 numbers of proprioception.
+_LATENT_SIZE = 153
+
+
+def state(scale: Scale) -> Contest:
+    """Four critic updates and one of the actor, sampling included, half of each batch demonstrations."""
+    contestants = [
+        Contestant("state/dexloop", _dexloop_learner(scale).update, scale.updates),
+        Contestant("state/naive", _naive_learner(scale).update, scale.updates),
+    ]
+    comparisons = [Comparison("state/dexloop", "state/naive")]
+    skipped: dict[str, str] = {}
+    for name, compiled in (("state/lerobot", False), ("state/lerobot-compiled", True)):
+        try:
+            update = lerobot_update(
+                OBSERVATION_SIZE,
+                ACTION_SIZE,
+                batch=scale.batch,
+                rows=min(scale.latents, 10_000),
+                members=MEMBERS,
+                compiled=compiled,
+            )
+        except Unavailable as reason:
+            skipped[name] = str(reason)
+            continue
+        contestants.append(Contestant(name, update, scale.updates))
+        comparisons.append(Comparison("state/dexloop", name, at_least=1.9))
+    return Contest(tuple(contestants), tuple(comparisons), skipped=skipped)
+
+
+def _policy() -> GaussianPolicy:
+    return GaussianPolicy(OBSERVATION_SIZE, ACTION_SIZE, learn_deviation=True)
+
+
+def _dexloop_learner(scale: Scale) -> ActorCritic:
+    config = ActorCriticConfig(
+        batch=scale.batch,
+        members=MEMBERS,
+        subset=2,
+        critic_updates=4,
+        warmup_updates=0,
+        value_range=None,
+        temperature=1.0,
+        learn_temperature=True,
+    )
+    replay = _filled_replay(OBSERVATION_SIZE, min(scale.latents, 20_000))
+    return ActorCritic(_policy(), replay, config, latent_size=OBSERVATION_SIZE, action_size=ACTION_SIZE)
+
+
+def _naive_learner(scale: Scale) -> NaiveActorCritic:
+    halves = (ListReplay(), ListReplay())
+    for half in halves:
+        for _ in range(min(scale.latents, 10_000)):
+            observation, following = torch.randn(2, OBSERVATION_SIZE)
+            action = torch.rand(ACTION_SIZE) * 2 - 1
+            half.transitions.append((observation, action, torch.zeros(()), following, torch.ones(())))
+    critics = LoopedCritics(OBSERVATION_SIZE, ACTION_SIZE, MEMBERS)
+    return NaiveActorCritic(_policy(), critics, *halves, action_size=ACTION_SIZE, batch=scale.batch)
+
+
+def _filled_replay(latent_size: int, rows: int) -> Replay:
+    """A replay full of noise, every second episode a demonstration."""
+    replay = Replay(latent_size, ACTION_SIZE, ReplayConfig(capacity=rows, n_step=1))
+    for index in range(rows // (_EPISODE + 1)):
+        replay.add(
+            str(index),
+            torch.randn(_EPISODE + 1, 1, latent_size),
+            torch.rand(_EPISODE, ACTION_SIZE) * 2 - 1,
+            torch.zeros(_EPISODE),
+            terminated=False,
+            demonstration=index % 2 == 0,
+            online=index % 2 == 1,
+        )
+    return replay
+
+
+def vision(scale: Scale) -> Contest:
+    """One update of heads and critics from two cameras: maps made at every update, and maps kept."""
+    contestants: list[Contestant] = []
+    comparisons: list[Comparison] = []
+    for size, aim in ((128, 15.0), (64, 5.0)):
+        encoding, kept = f"vision/encode-{size}", f"vision/kept-{size}"
+        contestants += [
+            Contestant(encoding, _Encoding(size, scale).update, scale.encodings),
+            Contestant(kept, _Kept(size, scale).update, scale.updates),
+        ]
+        comparisons.append(Comparison(kept, encoding, at_least=aim))
+    return Contest(tuple(contestants), tuple(comparisons))
+
+
+class _Encoding:
+    """Encodes the sampled images, now and next, at every update; no augmentation, which favours it."""
+
+    def __init__(self, size: int, scale: Scale) -> None:
+        self.batch = scale.batch
+        self.images = torch.randint(256, (scale.vision_rows, _CAMERAS, 3, size, size), dtype=torch.uint8)
+        self.encoder = FrozenEncoder().in_fastest_form(self.images[:4])
+        self.learner = _vision_learner(size, scale)
+
+    def update(self) -> None:
+        rows = torch.randint(len(self.images) - 1, (self.batch,))
+        maps = self.encoder(self.images.index_select(0, rows))
+        next_maps = self.encoder(self.images.index_select(0, rows + 1))
+        self.learner.update(maps, next_maps)
+
+
+class _Kept:
+    """Samples maps that were made when the images arrived, kept in half precision."""
+
+    def __init__(self, size: int, scale: Scale) -> None:
+        self.batch = scale.batch
+        side = size // STRIDE
+        self.maps = torch.rand(scale.vision_rows, _CAMERAS, CHANNELS[-1], side, side).half()
+        self.learner = _vision_learner(size, scale)
+
+    def update(self) -> None:
+        rows = torch.randint(len(self.maps) - 1, (self.batch,))
+        maps = self.maps.index_select(0, rows).float()
+        next_maps = self.maps.index_select(0, rows + 1).float()
+        self.learner.update(maps, next_maps)
+
+
+def _vision_learner(size: int, scale: Scale) -> VisionLearner:
+    return VisionLearner(scale.batch, size, state_size=OBSERVATION_SIZE, action_size=ACTION_SIZE, members=MEMBERS)
+
+
+def replay(scale: Scale) -> Contest:
+    """256 transitions with two 128 by 128 pictures now and next (50 MB), and a sample of the latent replay."""
+    rng = np.random.default_rng(0)
+    store = np.empty((scale.images, _CAMERAS, 3, 128, 128), np.uint8)
+    # Each page must be written, or the kernel maps all of them to one page of zeros.
+    store[:] = rng.integers(0, 256, store.shape[1:], np.uint8)
+    kept = torch.from_numpy(store)
+    batch = torch.empty((2 * scale.batch, *store.shape[1:]), dtype=torch.uint8)
+    copied = np.empty(batch.shape, np.uint8)
+
+    def index_select() -> None:
+        rows = torch.randint(scale.images - 1, (scale.batch,))
+        torch.index_select(kept, 0, torch.cat([rows, rows + 1]), out=batch)
+
+    def fancy_indexing() -> tuple[np.ndarray, np.ndarray]:
+        rows = rng.integers(0, scale.images - 1, scale.batch)
+        return store[rows], store[rows + 1]
+
+    def memcpy() -> None:
+        # Each call copies other rows, as the others do, so that the cache helps nobody.
+        start = int(rng.integers(0, scale.images - len(copied) + 1))
+        np.copyto(copied, store[start : start + len(copied)])
+
+    latents = _filled_replay(_LATENT_SIZE, scale.latents)
+    return Contest(
+        (
+            Contestant("replay/index-select", index_select, scale.samples),
+            Contestant("replay/numpy-indexing", fancy_indexing, scale.samples),
+            Contestant("replay/memcpy", memcpy, scale.samples),
+            Contestant("replay/latents", lambda: latents.sample(scale.batch), scale.samples),
+        ),
+        comparisons=(
+            Comparison("replay/index-select", "replay/memcpy", at_least=0.8),
+            Comparison("replay/index-select", "replay/numpy-indexing"),
+        ),
+    )
