@@ -180,11 +180,7 @@ def _frames(episodes: Sequence[LabelledEpisode], cameras: tuple[str, ...]) -> tu
     images: list[Tensor] = []
     labels: list[int] = []
     for episode in episodes:
-        kept = [
-            (o, v)
-            for o, v in zip(episode.observations, episode.labels, strict=True)
-            if v != FrameLabel.UNSURE
-        ]
+        kept = [(o, v) for o, v in zip(episode.observations, episode.labels, strict=True) if v != FrameLabel.UNSURE]
         if kept:
             images.append(stack_images([o for o, _ in kept], cameras))
             labels.extend(int(v) for _, v in kept)
@@ -224,9 +220,7 @@ def _report(
             fired = debounce(bool(value > threshold)) or fired
             if label == FrameLabel.UNSURE:
                 continue
-            outcome = ("t" if (value > threshold) == (label == 1) else "f") + (
-                "p" if value > threshold else "n"
-            )
+            outcome = ("t" if (value > threshold) == (label == 1) else "f") + ("p" if value > threshold else "n")
             counts[outcome] += 1
         failed += not episode.success
         succeeded += episode.success

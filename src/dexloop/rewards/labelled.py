@@ -38,9 +38,7 @@ def label_from_truth(episode: Episode, margin: int) -> LabelledEpisode:
 
 def label_from_mark(episode: Episode, success_from: int | None, margin: int) -> LabelledEpisode:
     """Labels from a person's mark: success holds from step ``success_from`` on, or never (None)."""
-    marks: list[bool | None] = [
-        success_from is not None and index >= success_from for index in range(len(episode))
-    ]
+    marks: list[bool | None] = [success_from is not None and index >= success_from for index in range(len(episode))]
     return _label(episode, marks, margin)
 
 
