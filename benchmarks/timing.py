@@ -27,7 +27,7 @@ class Scale:
     samples: int = 10
     acts: int = 200
     images: int = 4_000
-    vision_rows: int = 1_000
+    vision_rows: int = 2_000
     latents: int = 100_000
 
 

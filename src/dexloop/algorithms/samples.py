@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from dexloop.core import RewardModel
 from dexloop.data.replay import Replay
 from dexloop.networks.latent import LatentEncoder
-from dexloop.types import Episode, Observation
+from dexloop.types import Episode, Observation, Step
 
 
 def observations_of(episode: Episode) -> list[Observation]:
@@ -25,6 +26,28 @@ def until_success(episode: Episode) -> Episode:
             last = replace(transition, reward=1.0, terminated=True, truncated=False)
             return replace(episode, transitions=(*episode.transitions[:index], last))
     return episode
+
+
+def judged_by(reward: RewardModel, episode: Episode) -> Episode:
+    """The episode up to where ``reward`` sees success, so that all of a replay is judged alike.
+
+    Where it sees none, the episode's own success stands: a person or the simulation has said so.
+    """
+    reward.reset()
+    for index, transition in enumerate(episode.transitions):
+        step = Step(
+            observation=transition.next_observation,
+            executed=transition.executed,
+            reward=transition.reward,
+            terminated=transition.terminated,
+            truncated=transition.truncated,
+            success=transition.true_success,
+        )
+        if reward.judge(transition.observation, step).success:
+            last = replace(transition, reward=1.0, success=True, terminated=True, truncated=False)
+            before = [replace(t, reward=0.0, success=False) for t in episode.transitions[:index]]
+            return replace(episode, transitions=(*before, last), success=True)
+    return until_success(episode)
 
 
 def add_episode(

@@ -8,9 +8,8 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ import torch
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.algorithms.online import OnlineLearner
 from dexloop.algorithms.sac import ActorCritic
-from dexloop.algorithms.samples import until_success
+from dexloop.algorithms.samples import judged_by, until_success
 from dexloop.config import RunConfig, read_config
 from dexloop.core import Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
@@ -31,6 +30,7 @@ from dexloop.pipeline.robots import training_reward
 from dexloop.progress import Bar, say
 from dexloop.runtime.actor import Actor
 from dexloop.runtime.learner import LearnerLoop
+from dexloop.runtime.leash import ActorEnd, LearnerEnd
 from dexloop.runtime.link import ActorSide, LearnerSide
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
@@ -75,12 +75,13 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
             regulariser=regulariser,
         ),
     )
+    reward = training_reward(config, run, EpisodeDataset.open(run.demos).spec)
     for index, episode in stored_episodes(run.demos):
-        learner.add_demonstration(f"demos/{index}", until_success(episode))
+        learner.add_demonstration(f"demos/{index}", judged_by(reward, episode))
     if algorithm.pretrained:
         # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
         for index, episode in stored_episodes(run.rollouts):
-            learner.add(f"rollouts/{index}", until_success(episode))
+            learner.add(f"rollouts/{index}", judged_by(reward, episode))
     loop = LearnerLoop(learner, LearnerSide(run.episodes, run.policy), run.checkpoints, run.metrics, algorithm.pace)
     for trouble in loop.resume():
         say(f"warning: {trouble}")
@@ -159,19 +160,20 @@ def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot) -> N
 def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
     """The actor here, the learner in a process of its own at lower priority; neither waits but for pace."""
     context = multiprocessing.get_context("spawn")
-    finish, leave, ready = context.Event(), context.Event(), context.Event()
-    process = context.Process(
-        target=learner_process, args=(str(run.root), finish, leave, ready, os.getpid()), daemon=False
-    )
+    ours, theirs = context.Pipe()
+    learner = ActorEnd(ours)
+    process = context.Process(target=learner_process, args=(str(run.root), theirs), daemon=False)
     # Ctrl-C goes to the whole group, and the actor decides what it means; the learner inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     process.start()
+    # Only the learner may hold this end, so that its death closes it.
+    theirs.close()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         shown = TrainingBar(config)
         actor = build_actor(config, run, robot)
         torch.set_num_threads(1)
-        while not ready.wait(0.2):
+        while not learner.is_ready(patience=0.2):
             _require_alive(process.exitcode, run)
         with shown.bar:
             while actor.robot_seconds < 60 * config.train.robot_minutes:
@@ -180,48 +182,50 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> No
                     time.sleep(0.05)
                 _require_alive(process.exitcode, run)
                 shown.episode(actor, actor.run_episode())
-        finish.set()
+        learner.finish()
         while process.is_alive():
             process.join(0.5)
-        _require_alive(process.exitcode, run)
+        if process.exitcode != 0:
+            raise _stopped(process.exitcode, run)
     finally:
-        leave.set()
+        learner.leave()
         process.join(_STOPPING_SECONDS)
         if process.is_alive():
             process.kill()
 
 
 def _require_alive(exitcode: int | None, run: RunDirectory) -> None:
-    if exitcode:
-        raise DexloopError(
-            f"the learner stopped (exit code {exitcode}); every finished episode is kept, "
-            f"go on with: dexloop train {run.root} --resume"
-        )
+    if exitcode is not None:
+        raise _stopped(exitcode, run)
 
 
-def learner_process(root: str, finish: Event, leave: Event, ready: Event, parent: int) -> None:
-    """The learner's main: ends at ``finish`` once no updates are left to make, at ``leave`` or without parent at once.
+def _stopped(exitcode: int | None, run: RunDirectory) -> DexloopError:
+    return DexloopError(
+        f"the learner stopped (exit code {exitcode}); every finished episode is kept, "
+        f"go on with: dexloop train {run.root} --resume"
+    )
 
-    Either way it publishes and saves what it has.
-    """
+
+def learner_process(root: str, pipe: Connection) -> None:
+    """The learner's main: ends when told to or when its actor is gone, and then saves what it has learned."""
     os.nice(5)
     try:
-        _learn(RunDirectory(Path(root)), finish, ready, lambda: os.getppid() == parent and not leave.is_set())
+        _learn(RunDirectory(Path(root)), LearnerEnd(pipe))
     except DexloopError as error:
         say(f"learner: {error}")
         sys.exit(1)
 
 
-def _learn(run: RunDirectory, finish: Event, ready: Event, wanted: Callable[[], bool]) -> None:
+def _learn(run: RunDirectory, actor: LearnerEnd) -> None:
     loop = build_learner(read_config(run.config), run)
     # What rollouts and earlier episodes allow comes first: the critic must know the clone's own data
     # before the robot moves by its advice.
-    while wanted() and loop.turn(seconds=1.0):
+    while actor.wanted and loop.turn(seconds=1.0):
         pass
     loop.publish()
-    ready.set()
-    while wanted():
-        finishing = finish.is_set()
+    actor.ready()
+    while actor.wanted:
+        finishing = actor.finishing
         fresh = loop.receive()
         worked = loop.turn(seconds=1.0)
         if not worked:

@@ -18,7 +18,7 @@ from dexloop.networks.latent import stack_images
 from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
 from dexloop.types import Judgement, Observation, Step
 
-_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
+_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ClassifierConfig:
     """updates: gradient steps of ``batch`` frames, half of them positive. shift: random shift [pixels].
 
     held_out: share of the episodes kept for measuring. window_seconds: how long success must be seen
-    before it counts [s], longer than the task's own half second so that it is not called early; hits:
+    before it counts [s], longer than the task's own half second so that it is seldom called early; hits:
     the share of that window's frames that must say so. margin_seconds: of frames just before success,
     which may look the same and teach nothing [s].
     """
@@ -38,8 +38,8 @@ class ClassifierConfig:
     shift: int = 3
     keypoints: int = 16
     held_out: float = 0.25
-    window_seconds: float = 0.8
-    hits: float = 0.75
+    window_seconds: float = 1.0
+    hits: float = 0.9
     margin_seconds: float = 0.5
 
 
@@ -69,7 +69,8 @@ class ClassifierReport:
     """How good a classifier is on episodes it never saw: what ``reward/metrics.json`` holds.
 
     precision, recall, accuracy: over held-out frames at ``threshold``. false_positives_per_failed_episode
-    and missed_successes: over held-out episodes, after the debounce.
+    early_successes (called before they were, of the successful) and missed_successes: over held-out
+    episodes, after the debounce.
     """
 
     threshold: float
@@ -77,6 +78,7 @@ class ClassifierReport:
     recall: float
     accuracy: float
     false_positives_per_failed_episode: float
+    early_successes: float
     missed_successes: float
     positives: int
     negatives: int
@@ -197,7 +199,8 @@ def _measure(
 
     def badness(report: ClassifierReport) -> tuple[float, float]:
         # A false success poisons the replay; a late one costs a few steps.
-        errors = report.false_positives_per_failed_episode + 0.5 * report.missed_successes
+        false = report.false_positives_per_failed_episode + report.early_successes
+        errors = false + 0.5 * report.missed_successes
         return errors, -report.accuracy
 
     return min(reports, key=badness)
@@ -212,12 +215,15 @@ def _report(
     hits: float,
 ) -> ClassifierReport:
     counts: dict[Any, int] = {"tp": 0, "fp": 0, "fn": 0, "tn": 0}
-    false_alarms = missed = failed = succeeded = 0
+    false_alarms = early = missed = failed = succeeded = 0
     for episode, values in zip(episodes, scores, strict=True):
         debounce = Debounce(window, hits)
-        fired = False
+        fired = begun = False
         for value, label in zip(values, episode.labels, strict=True):
-            fired = debounce(bool(value > threshold)) or fired
+            begun = begun or label == FrameLabel.SUCCESS
+            if debounce(bool(value > threshold)) and not fired:
+                fired = True
+                early += episode.success and not begun
             if label == FrameLabel.UNSURE:
                 continue
             outcome = ("t" if (value > threshold) == (label == 1) else "f") + ("p" if value > threshold else "n")
@@ -233,6 +239,7 @@ def _report(
         recall=tp / max(tp + fn, 1),
         accuracy=(tp + tn) / max(tp + fp + fn + tn, 1),
         false_positives_per_failed_episode=false_alarms / max(failed, 1),
+        early_successes=early / max(succeeded, 1),
         missed_successes=missed / max(succeeded, 1),
         positives=tp + fn,
         negatives=tn + fp,
