@@ -38,16 +38,16 @@ CONTESTS: dict[str, Callable[[Scale], Contest]] = {
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """out: the JSON file to write. rounds: turns each contestant takes. only: contests to run, by commas, empty
-
-    for all of environment, cameras, state, vision, replay, actor. quick: tiny sizes and one round, to see that
-    everything runs; the numbers mean nothing.
-    """
+    """What to measure and where to write it."""
 
     out: Path
+    """The JSON file to write."""
     rounds: int = 7
+    """Turns that each contestant takes."""
     only: str = ""
+    """Contests to run, by commas: environment, cameras, state, vision, replay, actor. Empty for all."""
     quick: bool = False
+    """Tiny sizes and one round, to see that everything runs; the numbers mean nothing."""
 
     def contests(self) -> list[str]:
         """The names of the contests to run, in their order; raises DexloopError for one that does not exist."""

@@ -44,6 +44,9 @@ class GaussianPolicy(nn.Module):
             nn.Tanh(),
         )
         self.mean_layer = nn.Linear(width, action_size)
+        # Small first actions: a policy that starts near the limits is saturated and hardly learns back.
+        with torch.no_grad():
+            self.mean_layer.weight.mul_(0.1)
         self.log_deviation = math.log(standard_deviation)
         self.deviation_layer: nn.Linear | None = None
         if learn_deviation:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -163,7 +164,9 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> No
     ours, theirs = context.Pipe()
     learner = ActorEnd(ours)
     process = context.Process(target=learner_process, args=(str(run.root), theirs), daemon=False)
-    # Ctrl-C goes to the whole group, and the actor decides what it means; the learner inherits the mask.
+    # Ctrl-C goes to the whole group, and the actor decides what it means: the learner inherits a mask, for its first
+    # seconds too. Python's own helper process lifts such a mask when it starts, so it has to be there before.
+    resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     process.start()
     # Only the learner may hold this end, so that its death closes it.

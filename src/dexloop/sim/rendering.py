@@ -27,9 +27,7 @@ class Renderer:
 
     def __init__(self, model: MjModel) -> None:
         self._model = model
-        self._gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        self._gl, self._context = _open_contexts(model)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=300)
         self._options = mujoco.MjvOption()
@@ -78,20 +76,27 @@ def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((rows[::-1, ::2] + rows[::-1, 1::2] + 2) >> 2).astype(np.uint8)
 
 
-def _open_context(width: int, height: int) -> Any:
-    """An OpenGL context: the one MUJOCO_GL names, or, headless on Linux, EGL and then OSMesa."""
-    headless = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
+def _open_contexts(model: MjModel) -> tuple[Any, Any]:
+    """An OpenGL context and MuJoCo's own on top. Raises DexloopError where this machine has none to offer."""
     try:
-        if os.environ.get("MUJOCO_GL") or not headless:
-            return mujoco.GLContext(width, height)
-        # The choice is by presence: once one of the two is imported, the other cannot be in this process.
-        if ctypes.util.find_library("EGL"):
-            from mujoco.egl import GLContext
-        else:
-            from mujoco.osmesa import GLContext
-        return GLContext(width, height)
+        gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
+        gl.make_current()
+        return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
     except Exception as error:
         raise DexloopError(
             f"no OpenGL to render cameras with ({type(error).__name__}: {error}); on Debian or Ubuntu install"
             f" {_PACKAGES}, or use --observation privileged, which needs none"
         ) from error
+
+
+def _open_context(width: int, height: int) -> Any:
+    """An OpenGL context: the one MUJOCO_GL names, or, headless on Linux, EGL and then OSMesa."""
+    headless = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
+    if os.environ.get("MUJOCO_GL") or not headless:
+        return mujoco.GLContext(width, height)
+    # The choice is by presence: once one of the two is imported, the other cannot be in this process.
+    if ctypes.util.find_library("EGL"):
+        from mujoco.egl import GLContext
+    else:
+        from mujoco.osmesa import GLContext
+    return GLContext(width, height)
