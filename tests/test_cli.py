@@ -42,7 +42,7 @@ def failing(capfd: pytest.CaptureFixture[str]) -> Failing:
 
 def test_an_unknown_task_is_named_with_what_was_meant(failing: Failing, tmp_path: Path) -> None:
     line = failing("run", "cpu", "--out", tmp_path / "run")
-    assert "'cpu'" in line and "did you mean cup?" in line
+    assert "TASK cpu" in line and "did you mean cup?" in line
     assert "there are: cup" in failing("record", "juggling", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from dexloop.config import RunConfig, read_config
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, unknown
 from dexloop.pipeline import verbs
-from dexloop.presets import ALGORITHMS, PRESETS
+from dexloop.presets import PRESETS
 from dexloop.progress import say
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run directory.")]
@@ -49,7 +47,7 @@ def _defaults(given: Sequence[str]) -> RunConfig:
         return read_config(Path(path))
     name = _value(given, "--preset") or "demo"
     if name not in PRESETS:
-        raise DexloopError(f"--preset {name}: no such preset{_meant(name, PRESETS)}; there are: {', '.join(PRESETS)}")
+        raise unknown("--preset", name, PRESETS)
     return PRESETS[name]
 
 
@@ -60,11 +58,6 @@ def _value(given: Sequence[str], flag: str) -> str | None:
         if word.startswith(f"{flag}="):
             return word.split("=", 1)[1]
     return None
-
-
-def _meant(word: str, known: Sequence[str] | dict[str, object] | object) -> str:
-    close = get_close_matches(word, list(known), 1)  # type: ignore[call-overload]
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
@@ -188,15 +181,6 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "replay": replay,
         "doctor": doctor,
     }
-
-
-def with_algorithm(config: RunConfig, name: str) -> RunConfig:
-    """The configuration with another algorithm; raises DexloopError for an unknown name."""
-    if name not in ALGORITHMS:
-        raise DexloopError(
-            f"--algorithm {name}: no such algorithm{_meant(name, ALGORITHMS)}; there are: {', '.join(ALGORITHMS)}"
-        )
-    return replace(config, algorithm=ALGORITHMS[name])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class DexloopError(Exception):
     """Something the user can mend: the message names the flag or file at fault and what would be right."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> DexloopError:
+    """The error for a name that is none of ``known``; what: the flag or argument that it came by."""
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return DexloopError(f"{what} {name}: there is no such one{meant}; there are: {', '.join(names)}")

@@ -16,6 +16,7 @@ from dexloop.pipeline.prior import pretrain
 from dexloop.pipeline.record import episodes_of, open_dataset, record_demonstrations, record_rollouts
 from dexloop.pipeline.rewards import labelled_episodes, train_reward
 from dexloop.pipeline.robots import training_reward
+from dexloop.pipeline.threads import all_cores
 from dexloop.progress import say
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.labels import Labels
@@ -40,7 +41,8 @@ class Run:
         """The clone."""
         if self.directory.prior.is_file():
             return
-        agent, architecture = pretrain(self.config, self.robot.spec, episodes_of(self._demonstrations()))
+        with all_cores():
+            agent, architecture = pretrain(self.config, self.robot.spec, episodes_of(self._demonstrations()))
         save_agent(self.directory.prior, agent, architecture, seed=self.config.seed)
 
     def collect_rollouts(self) -> None:
@@ -56,7 +58,8 @@ class Run:
         if self.directory.rollouts.is_dir():
             datasets["rollouts"] = open_dataset(self.directory.rollouts, self.robot)
         episodes = labelled_episodes(self.config, self.robot.spec, datasets, Labels(self.directory.labels).episodes)
-        classifier, report = train_reward(self.config, self.robot.spec, episodes)
+        with all_cores():
+            classifier, report = train_reward(self.config, self.robot.spec, episodes)
         save_classifier(self.directory.classifier, classifier, report.threshold)
         self.directory.write_json(self.directory.reward / "metrics.json", asdict(report))
         say(

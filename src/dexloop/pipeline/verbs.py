@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from dexloop import doctor as checks
 from dexloop.config import RunConfig, config_to_json, read_config
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, unknown
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.blank import BlankImages
 from dexloop.pipeline.labelling import label_run
@@ -39,9 +38,7 @@ def begin(task: str, out: Path | None, settings: RunConfig, *, resume: bool) -> 
             raise DexloopError(f"{directory.root} is a run of {found!r}, not of {task!r}")
         return open_run(directory.root)
     if settings.robot == "sim" and task not in task_names():
-        close = get_close_matches(task, task_names(), 1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        raise DexloopError(f"no task {task!r}{meant}; there are: {', '.join(task_names())}")
+        raise unknown("TASK", task, task_names())
     config = replace(settings, task=task)
     robot = open_robot(config)
     directory.create(config_to_json(config))
@@ -87,9 +84,7 @@ def train(path: Path, algorithm: str | None, out: Path | None, robot_minutes: fl
     config = source.config
     if algorithm is not None:
         if algorithm not in ALGORITHMS:
-            close = get_close_matches(algorithm, ALGORITHMS, 1)
-            meant = f" (did you mean {close[0]}?)" if close else ""
-            raise DexloopError(f"--algorithm {algorithm}: no such algorithm{meant}; there are: {', '.join(ALGORITHMS)}")
+            raise unknown("--algorithm", algorithm, ALGORITHMS)
         if out is None and algorithm != config.algorithm.name:
             raise DexloopError(f"--algorithm {algorithm}: {path} holds {config.algorithm.name}; name a new --out")
         config = replace(config, algorithm=ALGORITHMS[algorithm])
