@@ -16,7 +16,8 @@ from dexloop.rewards.classifier import ClassifierConfig
 from dexloop.runtime.learner import PaceConfig
 
 IBORL = AlgorithmConfig(
-    learner=ActorCriticConfig(members=5, extraction="weighted", beta=0.03, climb=0.1),
+    exploration=0.05,
+    learner=ActorCriticConfig(members=5, extraction="weighted", beta=0.03, climb=0.3),
     regulariser=RegulariserConfig(alpha=1.0),
     pace=PaceConfig(updates_per_step=2.0),
 )
