@@ -36,8 +36,8 @@ def constant(action: float) -> GaussianPolicy:
     return policy
 
 
-def weight(critic: Any, teacher: float, learner: float, observation: Tensor, floor: float = 0.0) -> float:
-    regulariser = ImitationRegulariser(constant(teacher), RegulariserConfig(floor=floor))
+def weight(critic: Any, teacher: float, learner: float, observation: Tensor) -> float:
+    regulariser = ImitationRegulariser(constant(teacher), RegulariserConfig())
     return float(regulariser.weight(critic, constant(learner), observation))
 
 
@@ -63,11 +63,6 @@ def test_the_weight_is_how_often_critics_prefer_the_teacher(critic: Prefers, exp
 def test_the_same_policy_is_not_preferred_to_itself() -> None:
     torch.manual_seed(1)
     assert weight(EnsembleCritic(2, 2, members=3, width=8), 0.3, 0.3, STATES) == 0.0
-
-
-def test_the_floor_is_the_least_the_weight_may_be() -> None:
-    assert weight(Prefers(-1, -1), 0.5, -0.5, STATES, floor=0.2) == pytest.approx(0.2)
-    assert weight(Prefers(1, 1), 0.5, -0.5, STATES, floor=0.2) == 1.0
 
 
 def batches() -> tuple[Batch, Batch]:
@@ -126,7 +121,7 @@ def test_the_teacher_is_frozen() -> None:
     teacher, learner = GaussianPolicy(2, 2, width=8), GaussianPolicy(2, 2, width=8)
     critic = EnsembleCritic(2, 2, members=2, width=8)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    regulariser = ImitationRegulariser(teacher, RegulariserConfig(floor=0.5))
+    regulariser = ImitationRegulariser(teacher, RegulariserConfig(alpha=1.0))
     optimizer = torch.optim.SGD([*teacher.parameters(), *learner.parameters()], 1.0)
     action, _ = learner.sample(online.observation)
     value_loss = -critic(online.observation, action).mean()

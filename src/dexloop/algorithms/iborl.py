@@ -21,20 +21,10 @@ from dexloop.networks.policies import GaussianPolicy
 
 @dataclass(frozen=True, slots=True)
 class RegulariserConfig:
-    """alpha: weight of the imitation loss. objective: whether Q is scaled by 1 - lambda (Eq. 2) or not
-
-    (Algorithm 1). floor: the least that lambda may be. confidence: by how many deviations over the
-    critics the policy must be better than the teacher before it counts as better; None asks every
-    critic on its own, as Eq. 3 does, and then the policy is soon preferred wherever the critics err.
-    anchor: weight, beside alpha, of the distance to the teacher in online states, where the
-    demonstrations say nothing.
-    """
+    """alpha: weight of the imitation loss. objective: whether Q is scaled by 1 - lambda (Eq. 2) or not (Algorithm 1)."""
 
     alpha: float = 3.0
     objective: Literal["eq2", "algorithm1"] = "eq2"
-    floor: float = 0.0
-    confidence: float | None = None
-    anchor: float = 0.0
 
 
 class ImitationRegulariser:
@@ -49,12 +39,7 @@ class ImitationRegulariser:
         """lambda (Eq. 3): how often, over online states and critics, Q(s, teacher) > Q(s, policy)."""
         teacher = critic(observation, self.teacher.mean(observation))
         learner = critic(observation, policy.mean(observation))
-        if self.config.confidence is None:
-            worse = teacher > learner
-        else:
-            gain = learner - teacher
-            worse = gain.mean(0) < self.config.confidence * gain.std(0)
-        return worse.float().mean().clamp(min=self.config.floor)
+        return (teacher > learner).float().mean()
 
     def apply(
         self,
@@ -68,10 +53,6 @@ class ImitationRegulariser:
         weight = self.weight(critic, policy, online.observation)
         error = policy.mean(demonstrations.observation) - demonstrations.action
         imitation = error.square().sum(-1).mean()
-        if self.config.anchor > 0:
-            seen = online.observation
-            drift = (policy.mean(seen) - self.teacher.mean(seen).detach()).square().sum(-1).mean()
-            imitation = imitation + self.config.anchor * drift
         scale = 1.0 - weight if self.config.objective == "eq2" else 1.0
         loss = scale * value_loss + self.config.alpha * weight * imitation
         return loss, {"bc_weight": weight, "bc_loss": imitation.detach()}
