@@ -7,17 +7,29 @@
 set -euo pipefail
 python=${1:?usage: scripts/system-packages.sh PYTHON}
 
-# The smallest sets with which a bare Debian 12 renders; the second is slower and gone from newer releases.
-egl_packages="libegl1 libopengl0 libgl1-mesa-dri"
-osmesa_packages="libosmesa6"
-
 say() { echo "$@" >&2; }
+
+# The packages of a platform (egl, osmesa) on a distribution (debian, fedora), as dexloop itself names them.
+packages() {
+  "$python" -c '
+import sys
+from dexloop.sim import opengl
+print(getattr(getattr(opengl, sys.argv[1].upper()), sys.argv[2]))' "$1" "$2"
+}
 
 renders() {
   "$python" -c '
 import sys
 from dexloop.doctor import check_rendering
 sys.exit(not check_rendering(sys.argv[1]).ok)' "$1"
+}
+
+# Why nothing is rendered with what MUJOCO_GL says, and what to do about it.
+explanation() {
+  "$python" -c '
+from dexloop.doctor import check_rendering
+finding = check_rendering()
+print(f"{finding.detail}; {finding.remedy}")'
 }
 
 use_first_of() {
@@ -47,27 +59,27 @@ install() {
 
 if [ -n "${MUJOCO_GL:-}" ]; then
   use_first_of "$MUJOCO_GL"
-  say "error: MuJoCo does not render with MUJOCO_GL=$MUJOCO_GL; unset it or install what it needs."
+  say "error: $(explanation)"
   exit 1
 fi
 if [ "$(uname -s)" != Linux ]; then
   use_first_of cgl glfw
-  say "error: MuJoCo does not render on this machine; run from a desktop session."
+  say "error: $(explanation)"
   exit 1
 fi
 
 use_first_of egl osmesa
 if may_install; then
   "${administrator[@]+"${administrator[@]}"}" apt-get update -qq >&2 || say "apt-get update failed, going on."
-  # shellcheck disable=SC2086  # a list of packages
-  install $egl_packages && use_first_of egl
-  # shellcheck disable=SC2086
-  install $osmesa_packages && use_first_of osmesa
+  for platform in egl osmesa; do
+    # shellcheck disable=SC2046  # a list of packages
+    install $(packages "$platform" debian) && use_first_of "$platform"
+  done
   say "error: MuJoCo still does not render:"
 else
   say "error: MuJoCo cannot render on this machine yet, and only an administrator may install what it needs."
 fi
-say "  Debian, Ubuntu: sudo apt-get install $egl_packages"
-say "  Fedora:         sudo dnf install mesa-libEGL mesa-dri-drivers libglvnd-opengl"
+say "  Debian, Ubuntu: sudo apt-get install $(packages egl debian)"
+say "  Fedora:         sudo dnf install $(packages egl fedora)"
 say "Then run the same command again."
 exit 1

@@ -9,23 +9,29 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from dexloop.sim import opengl
+
 _OLDEST_PYTHON = (3, 10)
 _RUN_BYTES = 2 * 1024**3  # a run's episodes, checkpoints and videos, with room to spare
-_EGL_PACKAGES = "libegl1 libopengl0 libgl1-mesa-dri"
 
 # The simulation's own renderer, so that the platform it would choose is the one that is tried.
 _RENDER = """
-import mujoco
-from dexloop.sim.rendering import Renderer
-model = mujoco.MjModel.from_xml_string(
-    '<mujoco><worldbody><light pos="0 0 2"/><geom type="sphere" size=".2"/>'
-    '<camera name="eye" pos="0 0 1"/></worldbody></mujoco>'
-)
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
-renderer = Renderer(model)
-image = renderer.pictures(data, ("eye",), 48, 64)["eye"]
-renderer.close()
+import sys
+from dexloop.errors import DexloopError
+try:
+    from dexloop.sim.engine import mujoco
+    from dexloop.sim.rendering import Renderer
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><worldbody><light pos="0 0 2"/><geom type="sphere" size=".2"/>'
+        '<camera name="eye" pos="0 0 1"/></worldbody></mujoco>'
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    renderer = Renderer(model)
+    image = renderer.pictures(data, ("eye",), 48, 64)["eye"]
+    renderer.close()
+except DexloopError as error:
+    sys.exit(f"{type(error.__cause__).__name__}: {error.__cause__}")
 if not image.std() > 0:
     raise RuntimeError("the rendered image is blank")
 print("MuJoCo", mujoco.__version__)
@@ -73,14 +79,11 @@ def check_rendering(platform: str | None = None, timeout: float = 120.0) -> Find
     if chosen:
         environment["MUJOCO_GL"] = chosen
     ok, said = _python(_RENDER, environment, timeout)
-    by = f"MUJOCO_GL={chosen}" if chosen else "the default platform"
     if ok:
+        by = f"MUJOCO_GL={chosen}" if chosen else "the default platform"
         return Finding("rendering", True, f"{said} renders with {by}")
-    if sys.platform == "linux":
-        remedy = f"on Debian or Ubuntu: apt-get install {_EGL_PACKAGES} (or libosmesa6, and set MUJOCO_GL=osmesa)"
-    else:
-        remedy = "unset MUJOCO_GL, and run from a desktop session"
-    return Finding("rendering", False, f"no picture with {by}: {said}", remedy)
+    found = opengl.diagnose(said, environment)
+    return Finding("rendering", False, found.reason, found.remedy)
 
 
 def check_torch(timeout: float = 120.0) -> Finding:

@@ -154,4 +154,4 @@ def test_privileged_observation_needs_no_opengl_and_import_is_light() -> None:
     environment = {**os.environ, "MUJOCO_GL": "disable"}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "libegl1" in result.stdout
+    assert "MUJOCO_GL=disable" in result.stdout

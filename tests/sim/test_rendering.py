@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -10,6 +15,8 @@ from gymnasium.utils.env_checker import check_env
 from dexloop.operators.scripted import ScriptedOperator
 from dexloop.sim.config import SimConfig
 from dexloop.sim.env import DexEnv
+from dexloop.sim.rendering import Renderer
+from dexloop.sim.scene import CAMERAS
 from dexloop.types import Observation
 
 pytestmark = pytest.mark.gl
@@ -75,3 +82,35 @@ def test_picture_for_people_is_larger() -> None:
     assert env.render().shape == (480, 480, 3)
     env.close()
     env.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_pictures_are_means_of_four_pixels_whatever_was_drawn_before() -> None:
+    """Against MuJoCo's own renderer at twice the size; the buffer is made anew for each size."""
+    env = DexEnv(observation="privileged")
+    env.reset(seed=3)
+    renderer = Renderer(env.simulation.model)
+    for height, width in ((84, 84), (480, 480), (84, 84), (48, 64)):
+        seen = renderer.pictures(env.simulation.data, CAMERAS, height, width)
+        reference = mujoco.Renderer(env.simulation.model, 2 * height, 2 * width, max_geom=300)
+        for camera in CAMERAS:
+            reference.update_scene(env.simulation.data, camera)
+            four = reference.render().astype(int).reshape(height, 2, width, 2, 3)
+            np.testing.assert_array_equal(seen[camera], (four.sum((1, 3)) + 2) // 4)
+        reference.close()
+    renderer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.parametrize(("own", "threads"), [({}, False), ({"LP_NUM_THREADS": "1"}, True)])
+def test_software_rendering_starts_no_threads_unless_told_to(own: dict[str, str], threads: bool) -> None:
+    code = (
+        "from pathlib import Path; from dexloop.sim.env import DexEnv; from OpenGL import GL;"
+        "env = DexEnv(image_size=32); env.reset(seed=0); name = GL.glGetString(GL.GL_RENDERER).decode();"
+        "print('llvmpipe' in name, any('llvmpipe' in p.read_text() for p in Path('/proc/self/task').glob('*/comm')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | own, capture_output=True, text=True)
+    in_software, started = done.stdout.split()
+    if in_software == "False":
+        pytest.skip("a graphics card draws here")
+    assert started == str(threads), done.stderr

@@ -50,14 +50,14 @@ class SimConfig:
         }
         for name, (value, allowed) in choices.items():
             if value not in allowed:
-                raise DexloopError(f"--{name} must be {' or '.join(allowed)}, got {value!r}")
+                raise DexloopError(f"--sim.{name} must be {' or '.join(allowed)}, got {value!r}")
         if not 1.0 <= self.control_hz <= 100.0:
-            raise DexloopError(f"--control-hz must lie in [1, 100], got {self.control_hz}")
+            raise DexloopError(f"--sim.control-hz must lie in [1, 100], got {self.control_hz}")
         if not 16 <= self.image_size <= 480:
-            raise DexloopError(f"--image-size must lie in [16, 480] pixels, got {self.image_size}")
+            raise DexloopError(f"--sim.image-size must lie in [16, 480] pixels, got {self.image_size}")
         if self.observation_latency < 0:
-            raise DexloopError(f"--observation-latency must not be negative, got {self.observation_latency}")
+            raise DexloopError(f"--sim.observation-latency must not be negative, got {self.observation_latency}")
         if not 0.0 <= self.action_latency[0] <= self.action_latency[1]:
-            raise DexloopError(f"--action-latency must be a range of seconds, low first, got {self.action_latency}")
+            raise DexloopError(f"--sim.action-latency must be a range of seconds, low first, got {self.action_latency}")
         if self.max_seconds is not None and self.max_seconds <= 0.0:
-            raise DexloopError(f"--max-seconds must be positive, got {self.max_seconds}")
+            raise DexloopError(f"--sim.max-seconds must be positive, got {self.max_seconds}")

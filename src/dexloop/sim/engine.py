@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
-mujoco: Any = importlib.import_module("mujoco")
+from dexloop.sim.opengl import no_pictures
+
 MjModel = Any
 MjData = Any
+
+
+def _load() -> Any:
+    """MuJoCo; raises DexloopError where it cannot be imported for what MUJOCO_GL says."""
+    try:
+        return importlib.import_module("mujoco")
+    except Exception as error:
+        if os.environ.get("MUJOCO_GL"):
+            raise no_pictures(error) from error
+        raise
+
+
+mujoco: Any = _load()

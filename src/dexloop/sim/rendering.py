@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import sys
+import warnings
 import weakref
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dexloop.errors import DexloopError
 from dexloop.sim.engine import MjData, MjModel, mujoco
+from dexloop.sim.opengl import EGL, lacks_screen, no_pictures
 
-_PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri libgles2 (or libosmesa6)"
 # Pictures are rendered this much larger and averaged: cost is geometry, and thin fingers stay whole.
 _OVERSAMPLING = 2
 
@@ -41,6 +40,7 @@ class Renderer:
         """What each camera sees: {camera: (height, width, 3) uint8 RGB}."""
         self._gl.make_current()
         rect = mujoco.MjrRect(0, 0, _OVERSAMPLING * width, _OVERSAMPLING * height)
+        self._fit(rect.width, rect.height)
         pixels = np.empty((rect.height, rect.width, 3), dtype=np.uint8)
         out: dict[str, NDArray[np.uint8]] = {}
         for name in cameras:
@@ -59,6 +59,12 @@ class Renderer:
             out[name] = _reduced(pixels)
         return out
 
+    def _fit(self, width: int, height: int) -> None:
+        """Make the offscreen buffer just as large: clearing a part of one costs Mesa as much as drawing it."""
+        if (self._context.offWidth, self._context.offHeight) != (width, height):
+            mujoco.mjr_resizeOffscreen(width, height, self._context)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+
     def close(self) -> None:
         """Give the OpenGL context back; the renderer is of no use afterwards."""
         self._finalizer()
@@ -72,30 +78,39 @@ def _free(gl: Any, context: Any) -> None:
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mean over squares of 2 by 2 pixels, top row first (OpenGL's first row is the bottom one)."""
-    rows = pixels[1::2].astype(np.uint16) + pixels[::2]
-    return ((rows[::-1, ::2] + rows[::-1, 1::2] + 2) >> 2).astype(np.uint8)
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    rows = np.add(pixels[::-2], pixels[-2::-2], dtype=np.uint16).reshape(height, -1)
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    # One colour after the other, since numpy is slow along an axis of three.
+    for colour in range(3):
+        out[..., colour] = (rows[:, colour::6] + rows[:, colour + 3 :: 6] + 2) >> 2
+    return out
 
 
 def _open_contexts(model: MjModel) -> tuple[Any, Any]:
     """An OpenGL context and MuJoCo's own on top. Raises DexloopError where this machine has none to offer."""
-    try:
-        gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
-        gl.make_current()
-        return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-    except Exception as error:
-        raise DexloopError(
-            f"no OpenGL to render cameras with ({type(error).__name__}: {error}); on Debian or Ubuntu install"
-            f" {_PACKAGES}, or use --observation privileged, which needs none"
-        ) from error
+    # Mesa's rasteriser starts a thread a core, and pictures this small cost it more than it gains by them.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    with warnings.catch_warnings(record=True) as heard:
+        try:
+            gl = _open_context(model.vis.global_.offwidth, model.vis.global_.offheight)
+            gl.make_current()
+            return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        except Exception as error:
+            # GLFW only warns of what is fatal, and MuJoCo then fails for want of what GLFW did not make.
+            cause = next((w.message for w in heard if isinstance(w.message, Exception)), error)
+            raise no_pictures(cause) from error
 
 
 def _open_context(width: int, height: int) -> Any:
     """An OpenGL context: the one MUJOCO_GL names, or, headless on Linux, EGL and then OSMesa."""
+    if lacks_screen():
+        raise RuntimeError("GLFW needs a screen")
     headless = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
     if os.environ.get("MUJOCO_GL") or not headless:
         return mujoco.GLContext(width, height)
     # The choice is by presence: once one of the two is imported, the other cannot be in this process.
-    if ctypes.util.find_library("EGL"):
+    if EGL.found:
         from mujoco.egl import GLContext
     else:
         from mujoco.osmesa import GLContext
