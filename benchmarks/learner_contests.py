@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 from lerobot_learner import Unavailable, lerobot_update
@@ -9,13 +12,14 @@ from naive import ListReplay, LoopedCritics, NaiveActorCritic
 from timing import Comparison, Contest, Contestant, Scale
 from vision import CHANNELS, STRIDE, FrozenEncoder, VisionLearner
 
+from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
 from dexloop.data.replay import Replay, ReplayConfig
 from dexloop.networks.policies import GaussianPolicy
+from dexloop.presets import IBORL
 
 OBSERVATION_SIZE = 40
 ACTION_SIZE = 12
-MEMBERS = 10
 _EPISODE = 100
 _CAMERAS = 2
 # What dexloop's own encoder says of two cameras, and 25 numbers of proprioception.
@@ -23,48 +27,98 @@ _LATENT_SIZE = 153
 
 
 def state(scale: Scale) -> Contest:
-    """Four critic updates and one of the actor, sampling included, half of each batch demonstrations."""
-    contestants = [
-        Contestant("state/dexloop", _dexloop_learner(scale).update, scale.updates),
-        Contestant("state/naive", _naive_learner(scale).update, scale.updates),
-    ]
-    comparisons = [Comparison("state/dexloop", "state/naive")]
-    skipped: dict[str, str] = {}
-    for name, compiled in (("state/lerobot", False), ("state/lerobot-compiled", True)):
+    """Ten critics, four updates of them and one of the actor; with sampling, half of each batch demonstrations."""
+    naive = Contestant("state/naive", _naive_learner(scale).update, scale.updates)
+    return _contest("state", scale, members=10, critic_updates=4, others=(naive,))
+
+
+def pair(scale: Scale) -> Contest:
+    """The same with what LeRobot does by default: two critics, both in every target, one update of each network."""
+    return _contest("pair", scale, members=2, critic_updates=1)
+
+
+def iborl(scale: Scale) -> Contest:
+    """What a run does by default: two updates of the critics and one of the actor, held to the demonstrations."""
+
+    def learner(*, compiled: bool) -> ActorCritic:
+        config = replace(IBORL.learner, batch=scale.batch, warmup_updates=0, compiled=compiled)
+        assert IBORL.regulariser is not None
+        return ActorCritic(
+            GaussianPolicy(_LATENT_SIZE, ACTION_SIZE, standard_deviation=IBORL.exploration),
+            _filled_replay(_LATENT_SIZE, min(scale.latents, 20_000)),
+            config,
+            latent_size=_LATENT_SIZE,
+            action_size=ACTION_SIZE,
+            regulariser=ImitationRegulariser(GaussianPolicy(_LATENT_SIZE, ACTION_SIZE), IBORL.regulariser),
+        )
+
+    entered, skipped = _ours("iborl", scale, learner)
+    comparisons = [Comparison("iborl/dexloop-compiled", "iborl/dexloop")] if len(entered) > 1 else []
+    return Contest(tuple(entered), tuple(comparisons), skipped=skipped)
+
+
+def _contest(
+    name: str, scale: Scale, *, members: int, critic_updates: int, others: tuple[Contestant, ...] = ()
+) -> Contest:
+    """dexloop and LeRobot, each as it is and compiled, and ``others``."""
+
+    def learner(*, compiled: bool) -> ActorCritic:
+        config = ActorCriticConfig(
+            batch=scale.batch,
+            members=members,
+            subset=2,
+            critic_updates=critic_updates,
+            warmup_updates=0,
+            value_range=None,
+            temperature=1.0,
+            learn_temperature=True,
+            compiled=compiled,
+        )
+        replay = _filled_replay(OBSERVATION_SIZE, min(scale.latents, 20_000))
+        return ActorCritic(_policy(), replay, config, latent_size=OBSERVATION_SIZE, action_size=ACTION_SIZE)
+
+    entered, skipped = _ours(name, scale, learner)
+    entered += others
+    for entry, compiled in ((f"{name}/lerobot", False), (f"{name}/lerobot-compiled", True)):
         try:
             update = lerobot_update(
                 OBSERVATION_SIZE,
                 ACTION_SIZE,
                 batch=scale.batch,
                 rows=min(scale.latents, 10_000),
-                members=MEMBERS,
+                members=members,
+                critic_updates=critic_updates,
                 compiled=compiled,
             )
         except Unavailable as reason:
-            skipped[name] = str(reason)
+            skipped[entry] = str(reason)
             continue
-        contestants.append(Contestant(name, update, scale.updates))
-        comparisons.append(Comparison("state/dexloop", name, at_least=1.9))
-    return Contest(tuple(contestants), tuple(comparisons), skipped=skipped)
+        entered.append(Contestant(entry, update, scale.updates))
+    there = {contestant.name for contestant in entered}
+    wanted = [
+        Comparison(f"{name}/dexloop", f"{name}/naive"),
+        Comparison(f"{name}/dexloop-compiled", f"{name}/dexloop"),
+        Comparison(f"{name}/dexloop", f"{name}/lerobot", at_least=1.9),
+        Comparison(f"{name}/dexloop", f"{name}/lerobot-compiled", at_least=1.9),
+        Comparison(f"{name}/dexloop-compiled", f"{name}/lerobot-compiled", at_least=1.9),
+    ]
+    return Contest(tuple(entered), tuple(c for c in wanted if {c.faster, c.slower} <= there), skipped=skipped)
+
+
+def _ours(name: str, scale: Scale, learner: Callable[..., ActorCritic]) -> tuple[list[Contestant], dict[str, str]]:
+    """dexloop as it is and compiled, or why not."""
+    entered = [Contestant(f"{name}/dexloop", learner(compiled=False).update, scale.updates)]
+    entry = f"{name}/dexloop-compiled"
+    if not scale.compiled:
+        return entered, {entry: "compiling takes a minute, too long for --quick"}
+    compiled = learner(compiled=True)
+    if not compiled.compiled:
+        return entered, {entry: "it cannot be compiled here"}
+    return [*entered, Contestant(entry, compiled.update, scale.updates)], {}
 
 
 def _policy() -> GaussianPolicy:
     return GaussianPolicy(OBSERVATION_SIZE, ACTION_SIZE, learn_deviation=True)
-
-
-def _dexloop_learner(scale: Scale) -> ActorCritic:
-    config = ActorCriticConfig(
-        batch=scale.batch,
-        members=MEMBERS,
-        subset=2,
-        critic_updates=4,
-        warmup_updates=0,
-        value_range=None,
-        temperature=1.0,
-        learn_temperature=True,
-    )
-    replay = _filled_replay(OBSERVATION_SIZE, min(scale.latents, 20_000))
-    return ActorCritic(_policy(), replay, config, latent_size=OBSERVATION_SIZE, action_size=ACTION_SIZE)
 
 
 def _naive_learner(scale: Scale) -> NaiveActorCritic:
@@ -74,7 +128,7 @@ def _naive_learner(scale: Scale) -> NaiveActorCritic:
             observation, following = torch.randn(2, OBSERVATION_SIZE)
             action = torch.rand(ACTION_SIZE) * 2 - 1
             half.transitions.append((observation, action, torch.zeros(()), following, torch.ones(())))
-    critics = LoopedCritics(OBSERVATION_SIZE, ACTION_SIZE, MEMBERS)
+    critics = LoopedCritics(OBSERVATION_SIZE, ACTION_SIZE)
     return NaiveActorCritic(_policy(), critics, *halves, action_size=ACTION_SIZE, batch=scale.batch)
 
 
@@ -141,7 +195,7 @@ class _Kept:
 
 
 def _vision_learner(size: int, scale: Scale) -> VisionLearner:
-    return VisionLearner(scale.batch, size, state_size=OBSERVATION_SIZE, action_size=ACTION_SIZE, members=MEMBERS)
+    return VisionLearner(scale.batch, size, state_size=OBSERVATION_SIZE, action_size=ACTION_SIZE)
 
 
 def replay(scale: Scale) -> Contest:

@@ -23,11 +23,19 @@ class Unavailable(Exception):
 
 
 def lerobot_update(
-    observation_size: int, action_size: int, *, batch: int, rows: int, members: int, compiled: bool
+    observation_size: int,
+    action_size: int,
+    *,
+    batch: int,
+    rows: int,
+    members: int,
+    critic_updates: int,
+    compiled: bool,
 ) -> Callable[[], None]:
-    """Four critic updates and one of actor and temperature, as one call.
+    """``critic_updates`` of the critics and one of actor and temperature, as one call.
 
-    compiled: LeRobot's ``use_torch_compile``, which is on by default. Raises Unavailable.
+    Targets are the minimum of two of the ``members``. compiled: LeRobot's ``use_torch_compile``, which is on by
+    default. Raises Unavailable.
     """
     try:
         version = metadata.version("lerobot")
@@ -36,7 +44,7 @@ def lerobot_update(
     if not version.startswith(SERIES):
         raise Unavailable(f"lerobot {version} is installed; {SERIES}x takes part, whose policy holds its critics")
     try:
-        learner = _Learner(observation_size, action_size, batch, rows, members, compiled)
+        learner = _Learner(observation_size, action_size, batch, rows, members, critic_updates, compiled)
         # The first update compiles; where there is no compiler it is better to know now.
         learner.update()
     except (ImportError, RuntimeError) as error:
@@ -47,7 +55,14 @@ def lerobot_update(
 
 class _Learner:
     def __init__(
-        self, observation_size: int, action_size: int, batch: int, rows: int, members: int, compiled: bool
+        self,
+        observation_size: int,
+        action_size: int,
+        batch: int,
+        rows: int,
+        members: int,
+        critic_updates: int,
+        compiled: bool,
     ) -> None:
         from lerobot.configs.types import FeatureType, PolicyFeature
         from lerobot.policies.sac.configuration_sac import SACConfig
@@ -59,12 +74,13 @@ class _Learner:
             input_features={_STATE: PolicyFeature(FeatureType.STATE, (observation_size,))},
             output_features={"action": PolicyFeature(FeatureType.ACTION, (action_size,))},
             num_critics=members,
-            num_subsample_critics=2,
+            num_subsample_critics=2 if members > 2 else None,
             # So that its critics' first layer is as wide as everyone's.
             latent_dim=observation_size,
             use_backup_entropy=False,
             use_torch_compile=compiled,
         )
+        self.critic_updates = critic_updates
         self.policy: Any = SACPolicy(config)
         self.policy.train()
         actor = [p for n, p in self.policy.actor.named_parameters() if not n.startswith("encoder")]
@@ -82,7 +98,7 @@ class _Learner:
             self.halves.append(buffer.get_iterator(batch_size=batch // 2, async_prefetch=False, queue_size=2))
 
     def update(self) -> None:
-        for _ in range(3):
+        for _ in range(self.critic_updates - 1):
             self._update_critics(self._sample())
             self.policy.update_target_networks()
         batch = self._sample()

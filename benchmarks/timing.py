@@ -17,7 +17,7 @@ class Scale:
 
     batch: transitions an update or a sample holds. env_steps, updates, encodings, samples, acts: calls in
     a round of each kind. images, latents: rows of the image stores and of the latent replay. images must be
-    more than the processor's cache holds.
+    more than the processor's cache holds. compiled: whether contestants take part that compile for a minute first.
     """
 
     batch: int = 256
@@ -29,9 +29,21 @@ class Scale:
     images: int = 4_000
     vision_rows: int = 2_000
     latents: int = 100_000
+    compiled: bool = True
 
 
-QUICK = Scale(batch=4, env_steps=3, updates=1, encodings=1, samples=1, acts=3, images=12, vision_rows=12, latents=400)
+QUICK = Scale(
+    batch=4,
+    env_steps=3,
+    updates=1,
+    encodings=1,
+    samples=1,
+    acts=3,
+    images=12,
+    vision_rows=12,
+    latents=400,
+    compiled=False,
+)
 
 
 @dataclass(frozen=True, slots=True)

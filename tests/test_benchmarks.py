@@ -21,11 +21,12 @@ from dexloop.networks.policies import GaussianPolicy
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 WITHOUT_GL = {
-    *("environment/state-only", "state/dexloop", "state/naive", "actor/act-64"),
+    *("environment/state-only", "state/dexloop", "state/naive", "pair/dexloop", "iborl/dexloop", "actor/act-64"),
     *("vision/encode-128", "vision/kept-128", "vision/encode-64", "vision/kept-64"),
     *("replay/index-select", "replay/numpy-indexing", "replay/memcpy", "replay/latents"),
 }
-LEROBOT = {"state/lerobot", "state/lerobot-compiled"}
+LEROBOT = {"state/lerobot", "state/lerobot-compiled", "pair/lerobot", "pair/lerobot-compiled"}
+COMPILED = {"state/dexloop-compiled", "pair/dexloop-compiled", "iborl/dexloop-compiled"}
 
 
 def speed(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +55,7 @@ def check_items(report: dict[str, Any]) -> None:
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """A quick run of all that needs no OpenGL."""
     out = tmp_path_factory.mktemp("speed") / "new" / "speed.json"
-    return quick(out, "environment,state,vision,replay,actor")
+    return quick(out, "environment,state,pair,iborl,vision,replay,actor")
 
 
 def test_every_item_is_measured(report: tuple[dict[str, Any], str]) -> None:
@@ -67,10 +68,37 @@ def test_every_item_is_measured(report: tuple[dict[str, Any], str]) -> None:
 def test_lerobot_takes_part_or_is_said_to_be_missing(report: tuple[dict[str, Any], str]) -> None:
     written, said = report
     names = {item["name"] for item in written["items"]} & LEROBOT
-    assert names | set(written["skipped"]) == LEROBOT and not names & set(written["skipped"])
     assert all(f"skipped {name}: " in said for name in written["skipped"])
+    skipped = {name: reason for name, reason in written["skipped"].items() if name in LEROBOT}
+    assert names | set(skipped) == LEROBOT and not names & set(skipped)
     if find_spec("lerobot") is None:
-        assert all("not installed" in reason for reason in written["skipped"].values())
+        assert all("not installed" in reason for reason in skipped.values())
+
+
+def test_quick_runs_compile_nothing(report: tuple[dict[str, Any], str]) -> None:
+    written, _ = report
+    assert written["skipped"].keys() >= COMPILED
+    assert all("too long for --quick" in written["skipped"][name] for name in COMPILED)
+
+
+def test_contests_that_are_not_run_stay_as_they_were(report: tuple[dict[str, Any], str], tmp_path: Path) -> None:
+    written, _ = report
+    out = tmp_path / "speed.json"
+    out.write_text(json.dumps(written), encoding="utf-8")
+    first, _ = quick(out, "replay")
+    second, _ = quick(out, "pair")
+
+    def of(report: dict[str, Any], *contests: str) -> list[Any]:
+        entries = [*report["items"], *report["aims"], *report["ratios"]]
+        return [e for e in entries if e.get("name", e.get("faster")).startswith(contests)]
+
+    others = ("environment/", "state/", "iborl/", "vision/", "actor/")
+    assert of(first, *others, "pair/") == of(written, *others, "pair/") != []
+    assert of(second, *others) == of(written, *others) and of(second, "replay/") == of(first, "replay/") != []
+    assert {i["name"] for i in second["items"]} == {i["name"] for i in written["items"]}
+    assert second["skipped"] == written["skipped"]
+    dates = {contest: then["date"] for contest, then in second["earlier"].items()}
+    assert dates == {name.rstrip("/"): written["date"] for name in others} | {"replay": first["date"]}
 
 
 def test_aims_are_judged_by_what_was_measured(report: tuple[dict[str, Any], str]) -> None:
@@ -109,6 +137,10 @@ def test_cameras_are_measured(tmp_path: Path) -> None:
 def test_mistaken_flags_are_named(tmp_path: Path) -> None:
     unknown = speed(f"--out={tmp_path / 'x.json'}", "--only=replay,sprint")
     assert unknown.returncode == 1 and unknown.stderr.startswith("error: --only: there is no sprint")
+    mixed = tmp_path / "mixed.json"
+    mixed.write_text('{"quick": false}')
+    both = speed(f"--out={mixed}", "--quick", "--only=replay")
+    assert both.returncode == 1 and both.stderr.startswith(f"error: --quick: {mixed} must hold")
     none = speed(f"--out={tmp_path / 'x.json'}", "--rounds=0")
     assert none.returncode == 1 and none.stderr.strip() == "error: --rounds must be at least 1, got 0"
     assert not (tmp_path / "x.json").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,7 +39,17 @@ def constant(action: float) -> GaussianPolicy:
 
 def weight(critic: Any, teacher: float, learner: float, observation: Tensor) -> float:
     regulariser = ImitationRegulariser(constant(teacher), RegulariserConfig())
-    return float(regulariser.weight(critic, constant(learner), observation))
+    actions = (policy.mean(observation) for policy in (regulariser.teacher, constant(learner)))
+    return float(regulariser.weight(partial(critic, observation), *actions))
+
+
+def applied(
+    regulariser: ImitationRegulariser, value_loss: Tensor, critic: Any, learner: GaussianPolicy, *halves: Batch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What the actor-critic does with the regulariser."""
+    online, demonstrations = halves
+    action = learner.mean(torch.cat([online.observation, demonstrations.observation]))
+    return regulariser.apply(value_loss, partial(critic, online.observation), action, online, demonstrations)
 
 
 STATES = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-3.0, 1.0]])
@@ -86,7 +97,7 @@ def test_both_objectives_are_their_formulas(objective: Any, critic: Any, expecte
     learner = constant(-0.5)
     regulariser = ImitationRegulariser(constant(0.5), RegulariserConfig(alpha=2.5, objective=objective))
     value_loss = torch.tensor(-0.7)
-    loss, metrics = regulariser.apply(value_loss, critic, learner, online, demonstrations)
+    loss, metrics = applied(regulariser, value_loss, critic, learner, online, demonstrations)
     imitation = (demonstrations.action + 0.5).square().sum(-1).mean()
     scale = 1 - expected if objective == "eq2" else 1.0
     torch.testing.assert_close(loss.detach(), scale * value_loss + 2.5 * expected * imitation)
@@ -110,7 +121,7 @@ def test_the_imitation_term_pulls_towards_the_demonstrations() -> None:
     before = imitation()
     for _ in range(20):
         optimizer.zero_grad()
-        regulariser.apply(torch.zeros(()), critic, learner, online, demonstrations)[0].backward()
+        applied(regulariser, torch.zeros(()), critic, learner, online, demonstrations)[0].backward()
         optimizer.step()
     assert imitation() < 0.9 * before
 
@@ -125,7 +136,7 @@ def test_the_teacher_is_frozen() -> None:
     optimizer = torch.optim.SGD([*teacher.parameters(), *learner.parameters()], 1.0)
     action, _ = learner.sample(online.observation)
     value_loss = -critic(online.observation, action).mean()
-    regulariser.apply(value_loss, critic, learner, online, demonstrations)[0].backward()
+    applied(regulariser, value_loss, critic, learner, online, demonstrations)[0].backward()
     optimizer.step()
     assert all(not p.requires_grad and p.grad is None for p in teacher.parameters())
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +16,10 @@ import torch
 from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
 from dexloop.data.replay import Replay, ReplayConfig
+from dexloop.errors import DexloopError
 from dexloop.networks.policies import GaussianPolicy
 from tests.algorithms import reach
+from tests.algorithms.plain import PlainActorCritic
 
 TINY = ActorCriticConfig(batch=64, members=3, width=32, learning_rate=1e-3, actor_learning_rate=1e-3, warmup_updates=0)
 
@@ -106,6 +113,25 @@ def test_the_critic_loss_is_that_of_the_clipped_targets() -> None:
     torch.testing.assert_close(loss, wanted)
 
 
+WEIGHTED = replace(TINY, members=5, extraction="weighted", beta=0.03, climb=0.3)
+LEARNED = replace(ENTROPY, warmup_updates=0, learning_rate=1e-3, value_range=None)
+
+
+@pytest.mark.parametrize("regularised", [False, True])
+@pytest.mark.parametrize("config", [TINY, WEIGHTED, LEARNED], ids=["minimum", "weighted", "learned noise, mean"])
+def test_updates_are_those_of_a_plain_implementation(config: ActorCriticConfig, regularised: bool) -> None:
+    made, twin = (filled(config, regularised=regularised, learn=config.learn_temperature) for _ in range(2))
+    plain = PlainActorCritic(twin)
+    state = torch.get_rng_state()
+    for _ in range(10):
+        made.update()
+    assert plain.distance(made) > 1e-2
+    torch.set_rng_state(state)
+    for _ in range(10):
+        plain.update()
+    assert plain.distance(made) < 1e-4
+
+
 def test_a_learned_temperature_falls_while_there_is_entropy_to_spare() -> None:
     config = replace(TINY, temperature=0.1, learn_temperature=True, target_entropy=-5.0)
     made = filled(config, learn=True)
@@ -146,3 +172,72 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         filled(replace(TINY, members=4)).load_state_dict(state)
     with pytest.raises(KeyError):
         filled().load_state_dict({"policy": state["policy"]})
+
+
+def test_a_temperature_of_zero_cannot_be_learned() -> None:
+    with pytest.raises(DexloopError, match=r"--algorithm.learner.temperature"):
+        replace(TINY, learn_temperature=True)
+
+
+def test_a_device_that_cannot_be_used_is_named() -> None:
+    for device in ("abacus", "cuda:63"):
+        with pytest.raises(DexloopError, match=f"^--algorithm.learner.device {device}: .+"):
+            learner(replace(TINY, device=device))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("config", [WEIGHTED, LEARNED], ids=["weighted", "learned noise, mean"])
+def test_a_gpu_makes_the_same_updates(config: ActorCriticConfig) -> None:
+    made, twin = (filled(config, regularised=True, learn=config.learn_temperature) for _ in range(2))
+    moved = filled(replace(config, device="cuda"), regularised=True, learn=config.learn_temperature)
+    moved.load_state_dict(twin.state_dict())
+    state = torch.get_rng_state()
+    for each in (made, moved):
+        torch.set_rng_state(state)
+        for _ in range(10):
+            metrics = each.update()
+    assert metrics["q_policy"].is_cuda and moved.policy.mean_layer.weight.is_cuda
+    twin.load_state_dict(moved.state_dict())
+    for mine, theirs in zip(parameters(made), parameters(twin), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own making
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("config", [WEIGHTED, LEARNED], ids=["weighted", "learned noise, mean"])
+def test_compiled_updates_are_the_same(config: ActorCriticConfig) -> None:
+    made = filled(config, regularised=True, learn=config.learn_temperature)
+    compiled = filled(replace(config, compiled=True), regularised=True, learn=config.learn_temperature)
+    assert compiled.compiled and not made.compiled
+    assert compiled.critic.weights[0].requires_grad and compiled.critic.weights[0].grad is None
+    state = torch.get_rng_state()
+    for each in (made, compiled):
+        torch.set_rng_state(state)
+        for _ in range(10):
+            each.update()
+    for mine, theirs in zip(parameters(made), parameters(compiled), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+_WITHOUT_COMPILER = """
+from dataclasses import replace
+import torch
+from tests.algorithms.test_sac import TINY, filled, parameters
+made, compiled = filled(), filled(replace(TINY, compiled=True))
+assert not compiled.compiled
+for each in (made, compiled):
+    torch.manual_seed(0)
+    each.update()
+assert all(torch.equal(a, b) for a, b in zip(parameters(made), parameters(compiled), strict=True))
+"""
+
+
+@pytest.mark.slow
+def test_without_a_compiler_one_line_says_so_and_training_goes_on(tmp_path: Path) -> None:
+    environment = os.environ | {"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", _WITHOUT_COMPILER]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (said,) = done.stderr.strip().splitlines()
+    assert said.startswith("warning: --algorithm.learner.compiled: cannot compile here")

@@ -80,6 +80,20 @@ def test_a_subset_gives_the_rows_of_the_whole() -> None:
         torch.testing.assert_close(part, whole[chosen])
 
 
+def test_actions_in_observations_that_were_read_are_valued_the_same() -> None:
+    stacked = critic()
+    observation, action = inputs()
+    read = stacked.read(observation)
+    for rows in (7, 3):
+        once = action[:rows].clone().requires_grad_()
+        apart = action[:rows].clone().requires_grad_()
+        values = stacked.value(read[:, :rows], once)
+        wanted = stacked(observation[:rows], apart)
+        torch.testing.assert_close(values, wanted)
+        gradients = torch.autograd.grad(values.amin(0).sum(), once), torch.autograd.grad(wanted.amin(0).sum(), apart)
+        torch.testing.assert_close(*gradients)
+
+
 def test_a_subset_teaches_only_its_members() -> None:
     stacked = critic()
     stacked(*inputs(), torch.tensor([1, 3])).sum().backward()

@@ -8,6 +8,7 @@ would stop at one half (here it is the mean).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor
 
 from dexloop.data.replay import Batch
-from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.policies import GaussianPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class RegulariserConfig:
-    """alpha: weight of the imitation loss. objective: whether Q is scaled by 1 - lambda (Eq. 2) or not (Algorithm 1)."""
+    """alpha: weight of the imitation loss.
+
+    objective: whether Q is scaled by 1 - lambda (Eq. 2) or not (Algorithm 1).
+    """
 
     alpha: float = 3.0
     objective: Literal["eq2", "algorithm1"] = "eq2"
@@ -35,24 +38,29 @@ class ImitationRegulariser:
         self.config = config
 
     @torch.no_grad()
-    def weight(self, critic: EnsembleCritic, policy: GaussianPolicy, observation: Tensor) -> Tensor:
-        """lambda (Eq. 3): how often, over online states and critics, Q(s, teacher) > Q(s, policy)."""
-        teacher = critic(observation, self.teacher.mean(observation))
-        learner = critic(observation, policy.mean(observation))
-        return (teacher > learner).float().mean()
+    def weight(self, values: Callable[[Tensor], Tensor], teacher: Tensor, learner: Tensor) -> Tensor:
+        """lambda (Eq. 3): how often, over online states and critics, Q(s, teacher) > Q(s, policy).
+
+        values: Q-values (E, B) in these states of actions (B, A), the teacher's and the policy's.
+        """
+        return (values(teacher) > values(learner)).float().mean()
 
     def apply(
         self,
         value_loss: Tensor,
-        critic: EnsembleCritic,
-        policy: GaussianPolicy,
+        values: Callable[[Tensor], Tensor],
+        action: Tensor,
         online: Batch,
         demonstrations: Batch,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The actor's loss from ``value_loss`` (minus the mean Q), and the numbers worth plotting."""
-        weight = self.weight(critic, policy, online.observation)
-        error = policy.mean(demonstrations.observation) - demonstrations.action
-        imitation = error.square().sum(-1).mean()
+        """The actor's loss from ``value_loss`` (minus the mean Q), and the numbers worth plotting.
+
+        values: Q-values (E, B) in the online states of actions (B, A). action: the policy's mean in the online states,
+        then in the demonstrations'.
+        """
+        online_action, demonstrated = action.split([len(online.action), len(demonstrations.action)])
+        weight = self.weight(values, self.teacher.mean(online.observation), online_action)
+        imitation = (demonstrated - demonstrations.action).square().sum(-1).mean()
         scale = 1.0 - weight if self.config.objective == "eq2" else 1.0
         loss = scale * value_loss + self.config.alpha * weight * imitation
         return loss, {"bc_weight": weight, "bc_loss": imitation.detach()}

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.data.replay import Batch, Replay
+from dexloop.errors import DexloopError
 from dexloop.networks.critics import EnsembleCritic
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import GaussianPolicy, log_probability, squash
+from dexloop.progress import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class ActorCriticConfig:
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
-    demonstration_share: of each batch.
+    demonstration_share: of each batch. device: where the networks learn, cpu or cuda or cuda:N; the replay
+    stays in main memory. compiled: whether the losses are compiled, which takes a C++ compiler and a minute or more
+    when a run begins, and pays for itself in long runs only.
     """
 
     batch: int = 256
@@ -58,6 +62,15 @@ class ActorCriticConfig:
     learn_temperature: bool = False
     target_entropy: float | None = None
     demonstration_share: float = 0.5
+    device: str = "cpu"
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise DexloopError for values that do not go together."""
+        if self.learn_temperature and self.temperature <= 0:
+            raise DexloopError(
+                "--algorithm.learner.learn-temperature needs a --algorithm.learner.temperature to begin at"
+            )
 
 
 class ActorCritic:
@@ -73,13 +86,17 @@ class ActorCritic:
         action_size: int,
         regulariser: ImitationRegulariser | None = None,
     ) -> None:
-        self.policy = policy
+        self._device = _device(config.device)
+        self.policy = policy.to(self._device)
         self.replay = replay
         self.config = config
         self.regulariser = regulariser
-        self.critic = EnsembleCritic(latent_size, action_size, config.members, config.width)
+        if regulariser is not None:
+            regulariser.teacher.to(self._device)
+        self.critic = EnsembleCritic(latent_size, action_size, config.members, config.width).to(self._device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
-        self.log_temperature = torch.tensor(math.log(max(config.temperature, 1e-8)), requires_grad=True)
+        initial = math.log(max(config.temperature, 1e-8))
+        self.log_temperature = torch.tensor(initial, device=self._device, requires_grad=True)
         self._target_entropy = -action_size / 2 if config.target_entropy is None else config.target_entropy
         self._critic_parameters = list(self.critic.parameters())
         self._target_parameters = list(self.target.parameters())
@@ -87,6 +104,9 @@ class ActorCritic:
         self._actor_optimizer = torch.optim.Adam(policy.parameters(), config.actor_learning_rate, fused=True)
         self._temperature_optimizer = torch.optim.Adam([self.log_temperature], config.learning_rate)
         self.updates = 0
+        self._critic_loss, self._actor_loss = self._critic_objective, self._actor_objective
+        self.compiled = config.compiled and self._compile(latent_size, action_size)
+        _keep_freed_memory()
 
     @property
     def warming_up(self) -> bool:
@@ -105,24 +125,33 @@ class ActorCritic:
         return metrics
 
     def _update_critic(self, batch: Batch) -> dict[str, Tensor]:
+        # All that is random is drawn here, by the processor's generator: a checkpoint holds its state, and compiled
+        # functions and GPUs draw other numbers.
+        noise = torch.randn_like(batch.action).to(self._device)
+        subset = torch.randperm(self.config.members)[: self.config.subset].to(self._device)
+        loss, metrics = self._critic_loss(self._moved(batch), noise, subset)
+        self._critic_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._critic_optimizer.step()
+        with torch.no_grad():
+            for slow, fast in zip(self._target_parameters, self._critic_parameters, strict=True):
+                slow.lerp_(fast, self.config.target_rate)
+        return metrics
+
+    def _critic_objective(self, batch: Batch, noise: Tensor, subset: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critics' loss and the numbers worth plotting. noise (B, A): of the next action; subset (Z,)."""
         config = self.config
         with torch.no_grad():
-            action, _ = self.policy.sample(batch.next_observation)
-            subset = torch.randperm(config.members)[: config.subset]
+            mean, log_deviation = self.policy(batch.next_observation)
+            action = squash(mean, log_deviation, noise)
             following = self.target(batch.next_observation, action, subset).amin(0)
             target = batch.reward + batch.discount * following
             if config.value_range is not None:
                 target = target.clamp(*config.value_range)
         values = self.critic(batch.observation, batch.action)
         loss = (values - target).square().mean(1).sum()
-        self._critic_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._critic_optimizer.step()
-        with torch.no_grad():
-            for slow, fast in zip(self._target_parameters, self._critic_parameters, strict=True):
-                slow.lerp_(fast, config.target_rate)
         half = len(target) - round(config.batch * config.demonstration_share)
-        return {
+        return loss, {
             "critic_loss": loss.detach() / config.members,
             "q_mean": values.detach()[:, :half].mean(),
             "return_mean": batch.outcome[:half].mean(),
@@ -130,52 +159,103 @@ class ActorCritic:
         }
 
     def _update_actor(self) -> dict[str, Tensor]:
-        config = self.config
-        online = self.replay.sample(config.batch // 2, 0.0)
-        demonstrations = self.replay.sample(config.batch // 2, 1.0)
-        observation = torch.cat([online.observation, demonstrations.observation])
-        action, log_prob = self.policy.sample(observation)
+        online = self.replay.sample(self.config.batch // 2, 0.0)
+        demonstrations = self.replay.sample(self.config.batch // 2, 1.0)
+        tried = torch.cat([online.action, demonstrations.action])
+        noise = torch.randn_like(tried).to(self._device)
+        seen = torch.cat([online.observation, demonstrations.observation])
+        input_noise = torch.randn_like(seen).to(self._device) if self.config.extraction == "weighted" else None
         self.critic.requires_grad_(False)
-        values = self.critic(observation, action)
-        self.critic.requires_grad_(True)
-        value = values.mean(0) if config.actor_value == "mean" else values.amin(0)
-        metrics: dict[str, Tensor] = {"q_policy": value.detach().mean()}
-        loss = -value.mean()
-        if config.extraction == "weighted":
-            climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
-            loss, extra = self._weighted_imitation(online, demonstrations, value.detach())
-            loss = loss - climb
-            metrics |= extra
-        if self.regulariser is not None:
-            loss, extra = self.regulariser.apply(loss, self.critic, self.policy, online, demonstrations)
-            metrics |= extra
-        if config.temperature > 0:
-            loss = loss + self.log_temperature.detach().exp() * log_prob.mean()
-            metrics["entropy"] = -log_prob.detach().mean()
+        loss, metrics = self._actor_loss(self._moved(online), self._moved(demonstrations), noise, input_noise)
         self._actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._actor_optimizer.step()
-        if config.learn_temperature:
-            gap = -log_prob.detach().mean() - self._target_entropy
+        self.critic.requires_grad_(True)
+        if self.config.learn_temperature:
+            gap = metrics["entropy"] - self._target_entropy
             self._temperature_optimizer.zero_grad(set_to_none=True)
             (self.log_temperature.exp() * gap).backward()
             self._temperature_optimizer.step()
             metrics["temperature"] = self.log_temperature.detach().exp()
         return metrics
 
-    def _weighted_imitation(
-        self, online: Batch, demonstrations: Batch, value: Tensor
+    def _actor_objective(
+        self, online: Batch, demonstrations: Batch, noise: Tensor, input_noise: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Imitate tried actions by how much better than the policy's own the critics find them."""
+        """The actor's loss and the numbers worth plotting.
+
+        noise (2 B, A): of the actions; input_noise (2 B, D): of the observations, for weighted extraction.
+        """
+        config = self.config
         observation = torch.cat([online.observation, demonstrations.observation])
-        tried = torch.cat([online.action, demonstrations.action])
-        with torch.no_grad():
-            values = self.critic(observation, tried)
-            tried_value = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
-            weight = ((tried_value - value) / self.config.beta).clamp(max=3.0).exp()
-        seen = observation + self.config.input_noise * torch.randn_like(observation)
-        error = (self.policy.mean(seen) - tried).square().sum(-1)
-        return (weight * error).mean() / weight.mean(), {"advantage_weight": weight.mean()}
+        mean, log_deviation = self.policy(observation)
+        # Up to five actions are valued in the same observations, which are read but once.
+        read = self.critic.read(observation)
+        value = self._agreed(self.critic.value(read, squash(mean, log_deviation, noise)))
+        metrics = {"q_policy": value.detach().mean()}
+        loss = -value.mean()
+        if input_noise is not None:
+            tried = torch.cat([online.action, demonstrations.action])
+            with torch.no_grad():
+                advantage = self._agreed(self.critic.value(read, tried)) - value
+                # Imitate tried actions by how much better than the policy's own the critics find them.
+                weight = (advantage / config.beta).clamp(max=3.0).exp()
+            error = (self.policy.mean(observation + config.input_noise * input_noise) - tried).square().sum(-1)
+            climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
+            loss = (weight * error).mean() / weight.mean() - climb
+            metrics["advantage_weight"] = weight.mean()
+        if self.regulariser is not None:
+            read_online = read[:, : len(online.action)]
+            loss, extra = self.regulariser.apply(
+                loss, lambda action: self.critic.value(read_online, action), torch.tanh(mean), online, demonstrations
+            )
+            metrics |= extra
+        if config.temperature > 0:
+            log_prob = log_probability(mean, log_deviation, noise).mean()
+            loss = loss + self.log_temperature.detach().exp() * log_prob
+            metrics["entropy"] = -log_prob.detach()
+        return loss, metrics
+
+    def _agreed(self, values: Tensor) -> Tensor:
+        """What the actor goes by (B,) of the members' values (E, B)."""
+        return values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+
+    def _moved(self, batch: Batch) -> Batch:
+        return Batch(*(part.to(self._device) for part in batch))
+
+    def _compile(self, latent_size: int, action_size: int) -> bool:
+        """Compile both losses and try them on blank batches; if that fails, say so in a line and keep them as they are.
+
+        Returns whether they are compiled.
+        """
+        plain = self._critic_loss, self._actor_loss
+        try:
+            self._critic_loss = torch.compile(self._critic_loss, dynamic=False)
+            self._actor_loss = torch.compile(self._actor_loss, dynamic=False)
+            count = self.config.batch
+            whole, half = (self._blank(rows, latent_size, action_size) for rows in (count, count // 2))
+            subset = torch.arange(self.config.subset, device=self._device)
+            self._critic_loss(whole, whole.action, subset)[0].backward()
+            self.critic.requires_grad_(False)
+            noise, input_noise = torch.cat([half.action] * 2), torch.cat([half.observation] * 2)
+            self._actor_loss(half, half, noise, input_noise if self.config.extraction == "weighted" else None)[
+                0
+            ].backward()
+        except Exception as error:  # compilers fail in many ways, and no run has to stop for one
+            self._critic_loss, self._actor_loss = plain
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            say(f"warning: --algorithm.learner.compiled: cannot compile here, so it is left out ({reason})")
+            return False
+        else:
+            return True
+        finally:
+            self.critic.requires_grad_(True)
+            self._critic_optimizer.zero_grad(set_to_none=True)
+            self._actor_optimizer.zero_grad(set_to_none=True)
+
+    def _blank(self, rows: int, latent_size: int, action_size: int) -> Batch:
+        observation, number = torch.zeros(rows, latent_size), torch.zeros(rows)
+        return self._moved(Batch(observation, torch.zeros(rows, action_size), number, observation, number, number))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything an update depends on, as tensors and numbers in nested dictionaries."""
@@ -201,3 +281,20 @@ class ActorCritic:
         self._actor_optimizer.load_state_dict(state["actor_optimizer"])
         self._temperature_optimizer.load_state_dict(state["temperature_optimizer"])
         self.updates = int(state["updates"])
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DexloopError(f"--algorithm.learner.device {name}: PyTorch cannot use it here ({reason})") from None
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep the memory that an update frees for the next one.
+
+    glibc gives free memory back to the system when there is more than twice the largest block that it ever saw freed,
+    32 MiB at most, and an update's temporaries are more. To get it again, page by page, took a tenth of an update.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)

@@ -19,6 +19,7 @@ class EnsembleCritic(nn.Module):
     def __init__(self, observation_size: int, action_size: int, members: int = 10, width: int = 256) -> None:
         super().__init__()
         self.members = members
+        self.observation_size = observation_size
         sizes = [(observation_size + action_size, width), (width, width), (width, 1)]
         self.weights = nn.ParameterList([_orthogonal(members, i, o) for i, o in sizes])
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, o)) for _, o in sizes])
@@ -30,17 +31,39 @@ class EnsembleCritic(nn.Module):
 
         subset: member indices (Z,); then only those are computed and the result is (Z, B).
         """
+        weight, bias = _pick(self.weights[0], subset), _pick(self.biases[0], subset)
+        x = torch.cat([observation, action], -1).expand(len(weight), -1, -1)
+        return self._above(torch.baddbmm(bias, x, weight), subset)
 
-        def pick(parameter: Tensor) -> Tensor:
-            return parameter if subset is None else parameter.index_select(0, subset)
+    def read(self, observation: Tensor) -> Tensor:
+        """What the first layer makes of observation (B, D): (E, B, width), for ``value``."""
+        weight = self.weights[0][:, : self.observation_size]
+        return torch.baddbmm(self.biases[0], observation.expand(self.members, -1, -1), weight)
 
-        x = torch.cat([observation, action], -1)
-        x = x.unsqueeze(0).expand(self.members if subset is None else len(subset), -1, -1)
-        for weight, bias, gain, shift in zip(self.weights[:2], self.biases[:2], self.gains, self.shifts, strict=True):
-            x = torch.baddbmm(pick(bias), x, pick(weight))
-            x = torch.addcmul(pick(shift), functional.layer_norm(x, (x.shape[-1],)), pick(gain))
-            x = functional.relu(x)
-        return torch.baddbmm(pick(self.biases[2]), x, pick(self.weights[2])).squeeze(-1)
+    def value(self, read: Tensor, action: Tensor) -> Tensor:
+        """Q-values (E, B) for action (B, A) in the observations that were ``read``.
+
+        The same as ``forward``; several actions in the same observations share the work of reading them.
+        """
+        weight = self.weights[0][:, self.observation_size :]
+        return self._above(torch.baddbmm(read, action.expand(self.members, -1, -1), weight), None)
+
+    def _above(self, first: Tensor, subset: Tensor | None) -> Tensor:
+        """Q-values from what comes out of the first layer's product (E, B, width)."""
+        hidden = self._activated(first, 0, subset)
+        second = torch.baddbmm(_pick(self.biases[1], subset), hidden, _pick(self.weights[1], subset))
+        hidden = self._activated(second, 1, subset)
+        # As a matrix product with a single column this takes several times as long.
+        last = _pick(self.weights[2], subset).transpose(1, 2)
+        return (hidden * last).sum(-1) + _pick(self.biases[2], subset).squeeze(-1)
+
+    def _activated(self, x: Tensor, layer: int, subset: Tensor | None) -> Tensor:
+        gain, shift = _pick(self.gains[layer], subset), _pick(self.shifts[layer], subset)
+        return torch.addcmul(shift, functional.layer_norm(x, (x.shape[-1],)), gain).relu_()
+
+
+def _pick(parameter: Tensor, subset: Tensor | None) -> Tensor:
+    return parameter if subset is None else parameter.index_select(0, subset)
 
 
 def _orthogonal(members: int, rows: int, columns: int) -> nn.Parameter:

@@ -70,8 +70,17 @@ class GaussianPolicy(nn.Module):
         """An action (B, A) and its log-probability (B,), differentiable (reparameterised)."""
         mean, log_deviation = self(observation)
         noise = torch.randn_like(mean)
-        raw = mean + log_deviation.exp() * noise
-        log_prob = -0.5 * noise.square() - log_deviation - 0.5 * math.log(2 * math.pi)
-        # log(1 - tanh(x)^2), in the form that does not overflow (SAC, appendix C).
-        log_prob = log_prob - 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
-        return torch.tanh(raw), log_prob.sum(-1)
+        return squash(mean, log_deviation, noise), log_probability(mean, log_deviation, noise)
+
+
+def squash(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:
+    """The action (B, A) that standard normal ``noise`` (B, A) makes of a policy's output."""
+    return torch.tanh(mean + log_deviation.exp() * noise)
+
+
+def log_probability(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:
+    """The log-density (B,) of that action."""
+    raw = mean + log_deviation.exp() * noise
+    log_prob = -0.5 * noise.square() - log_deviation - 0.5 * math.log(2 * math.pi)
+    # log(1 - tanh(x)^2), in the form that does not overflow (SAC, appendix C).
+    return (log_prob - 2 * (math.log(2) - raw - functional.softplus(-2 * raw))).sum(-1)
