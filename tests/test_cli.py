@@ -86,7 +86,8 @@ def test_what_the_parser_refuses_ends_with_its_own_words(
         ("--trials", "0", "--trials"),
         ("--record.episodes", "0", "--record.episodes"),
         ("--train.robot-minutes", "-1", "--train.robot-minutes"),
-        ("--sim.control-hz", "0", "--control-hz"),
+        ("--train.take-over-after", "2", "--train.take-over-after"),
+        ("--sim.control-hz", "0", "--sim.control-hz"),
         ("--config", "no/such/config.json", "no/such/config.json"),
         ("--algorithm.replay.capacity", "0", "capacity"),
     ],
@@ -120,6 +121,47 @@ def test_a_taken_place_is_not_overwritten(failing: Failing, tiny_run: Path) -> N
     assert str(tiny_run) in line and "--resume" in line and "--out" in line
     assert (tiny_run / "config.json").read_bytes() == before
     assert "--resume" in failing("train", tiny_run)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--operator=nobody"], "--operator nobody"),
+        (["--operator=no_such_module:make"], "no_such_module"),
+        (["--operator=none.safetensors"], "none.safetensors"),
+        (["--operator=keyboard"], "needs a terminal"),
+        (["--train.take-over=keybord"], "--train.take-over keybord"),
+        (["--robot=gym:NoSuchThing-v0"], "NoSuchThing"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["record", "run"])
+def test_what_cannot_begin_leaves_nothing_in_the_way(
+    failing: Failing, tmp_path: Path, verb: str, flags: list[str], says: str
+) -> None:
+    for _ in range(2):
+        assert says in failing(verb, "cup", "--out", tmp_path / "run", *tiny.FLAGS, *flags)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_where_a_directory_should_be_is_named(failing: Failing, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        line = failing("record", "cup", "--out", out, *tiny.FLAGS)
+        assert f"--out {out}" in line and f"{tmp_path / 'file'} is a file" in line
+    assert str(tmp_path) in failing("run", "cup", "--config", tmp_path)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_settings_start_from_one_place(failing: Failing, tiny_run: Path) -> None:
+    line = failing("run", "cup", "--config", tiny_run / "config.json", "--preset", "smoke")
+    assert "--config" in line and "--preset" in line
+
+
+def test_settings_that_a_resumed_run_would_not_heed_are_named(failing: Failing, tiny_run: Path) -> None:
+    again = ["record", "cup", f"--out={tiny_run}", "--resume", *tiny.FLAGS, "--train.runtime=synchronous"]
+    assert main(again) == 0, "the same command with --resume goes on"
+    line = failing(*again, "--seed=4", "--algorithm.learner.batch=8")
+    assert str(tiny_run) in line and "--algorithm.learner.batch, --seed would" in line
 
 
 def test_a_run_of_another_task_is_not_resumed(failing: Failing, tiny_run: Path) -> None:
@@ -167,12 +209,29 @@ def test_evaluating_before_there_is_a_policy_says_so(failing: Failing, tiny_run:
     assert str(tiny_run) in line and "policy" in line
 
 
-def test_training_before_there_is_a_clone_says_so(failing: Failing, tiny_run: Path) -> None:
+def test_training_before_there_is_a_clone_says_so(failing: Failing, tiny_run: Path, tmp_path: Path) -> None:
     shutil.rmtree(tiny_run / "prior")
     shutil.rmtree(tiny_run / "episodes")
     shutil.rmtree(tiny_run / "rollouts")
-    line = failing("train", tiny_run)
-    assert "prior" in line or "dexloop pretrain" in line
+    for flags in ([], ["--resume"], ["--algorithm", "rlpd", "--out", tmp_path / "other"]):
+        assert "dexloop pretrain" in failing("train", tiny_run, *flags)
+    assert not (tmp_path / "other").exists()
+
+
+def test_training_with_an_unknown_helper_changes_nothing(failing: Failing, tiny_run: Path, tmp_path: Path) -> None:
+    before = (tiny_run / "config.json").read_bytes()
+    for flags in (["--resume"], ["--out", tmp_path / "other"]):
+        assert "--train.take-over keybord" in failing("train", tiny_run, "--take-over", "keybord", *flags)
+    assert (tiny_run / "config.json").read_bytes() == before and not (tmp_path / "other").exists()
+
+
+def test_what_is_there_already_is_said_to_be(
+    failing: Failing, tiny_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pretrain", str(tiny_run)]) == 0
+    assert f"{tiny_run / 'prior' / 'policy.safetensors'} is there already" in capfd.readouterr().err
+    line = failing("reward", tiny_run)
+    assert str(tiny_run) in line and "--reward simulation" in line
 
 
 def test_cloning_without_demonstrations_says_so(failing: Failing, tiny_run: Path) -> None:
@@ -259,7 +318,8 @@ def test_a_missing_graphics_library_is_named_with_its_remedy(tmp_path: Path) -> 
     assert child.returncode == 1 and "Traceback" not in text
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and text.rstrip().endswith(errors[0]), text
-    assert "OpenGL" in errors[0] and "libegl1" in errors[0] and "--observation privileged" in errors[0]
+    assert "MUJOCO_GL=egl" in errors[0] and "libegl1" in errors[0] and "--observation privileged" in errors[0]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tiny_run: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,109 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
 
-from dexloop.episode import run_episode
+from dexloop.episode import VoidLimit, run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.operators.idle import StillPolicy
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.robot.gym import GymRobot, open_gym
-from dexloop.types import (
-    HANDS_OFF,
-    ActionGroup,
-    ActionSpec,
-    Decision,
-    Episode,
-    Observation,
-    ObservationSpec,
-    OperatorInput,
-    Proposal,
-    RobotSpec,
-    Transition,
-    Verdict,
-)
-
-
-class Lift(gymnasium.Env[Any, Any]):
-    """A lift of height 0..1 with a hand: success at 1 or above while the hand is closed, fault below 0.
-
-    Action: (arm, hand), the arm moves the lift by 0.25 times itself. Observation: height, hand.
-    Success does not terminate, as in a task whose end a reward model has to judge; ``ends`` makes
-    it terminate.
-    """
-
-    robot_spec = RobotSpec(
-        name="lift",
-        task="lift-up",
-        action=ActionSpec(2, (ActionGroup("arm", 0, 1), ActionGroup("hand", 1, 2))),
-        observation=ObservationSpec(2),
-        control_hz=10.0,
-        max_steps=8,
-        reset_seconds=2.0,
-        can_hold=True,
-    )
-
-    def __init__(self, ends: bool = False) -> None:
-        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
-        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self._ends = ends
-        self.steps = 0
-        self.held = 0
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self._state = np.zeros(2, np.float32)
-        return self._state, {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.steps += 1
-        # The hand never closes further than 0.75, as a limit in a controller would have it.
-        executed = np.array([action[0], min(action[1], 0.75)], np.float32)
-        self._state = np.array([self._state[0] + 0.25 * executed[0], executed[1]], np.float32)
-        success = bool(self._state[0] >= 1 and self._state[1] > 0.5)
-        info: dict[str, Any] = {"executed": executed, "is_success": success}
-        if self._state[0] < 0:
-            info["fault"] = "below the floor"
-        return self._state, float(success), success and self._ends, False, info
-
-    def hold(self) -> Any:
-        self.held += 1
-        return self._state
-
-
-class Constant:
-    """Always proposes the same action, and keeps what it was reset and called with."""
-
-    def __init__(self, *action: float) -> None:
-        self._action = np.array(action, np.float32)
-        self.seeds: list[int] = []
-        self.explored: list[bool] = []
-
-    def reset(self, seed: int) -> None:
-        self.seeds.append(seed)
-
-    def act(self, observation: Observation, explore: bool) -> Proposal:
-        self.explored.append(explore)
-        return Proposal(self._action.copy())
-
-
-class Script:
-    """An operator that plays a list of inputs, one a poll, and then takes its hands off."""
-
-    def __init__(self, *inputs: OperatorInput) -> None:
-        self._inputs = inputs
-        self.asked: list[bool] = []
-
-    def reset(self, seed: int) -> None:
-        self.asked.clear()
-
-    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
-        self.asked.append(asked)
-        return self._inputs[len(self.asked) - 1] if len(self.asked) <= len(self._inputs) else HANDS_OFF
+from dexloop.types import HANDS_OFF, Decision, Episode, OperatorInput, Proposal, Transition, Verdict
+from tests.lift import GRASPED, UP, Constant, Script, lift
 
 
 class Log:
@@ -126,14 +34,8 @@ class Log:
         self._log.append((self._name, "episode", len(episode)))
 
 
-UP = Constant(1.0, 0.0)
 HAND_ONLY = np.array([False, True])
 CLOSE = OperatorInput(np.array([-1.0, 1.0], np.float32), HAND_ONLY)
-
-
-def lift(ends: bool = False) -> tuple[Lift, GymRobot]:
-    env = Lift(ends)
-    return env, GymRobot(env, name="lift", task="lift-up")
 
 
 def run(robot: GymRobot, policy: Constant | StillPolicy = UP, **kwargs: Any) -> Episode:
@@ -200,6 +102,7 @@ def test_a_verdict_ends_the_episode_and_labels_its_last_step(
     episode = run(robot, operator=Script(HANDS_OFF, HANDS_OFF, OperatorInput(verdict=verdict)))
     assert env.steps == len(episode) == 2
     assert (episode.success, episode.valid, episode.stop) == (success, valid, False)
+    assert episode.info == {"verdict": verdict.value}
     assert episode.true_success is False  # the environment's own word stays
     last = episode.transitions[-1]
     assert (last.reward, last.success, last.terminated, last.truncated) == (reward, success, True, False)
@@ -216,7 +119,7 @@ def test_a_failure_verdict_overrules_a_success_seen_before() -> None:
 def test_a_verdict_before_the_first_step_leaves_nothing_valid() -> None:
     env, robot = lift()
     episode = run(robot, operator=Script(OperatorInput(verdict=Verdict.SUCCESS)))
-    assert env.steps == len(episode) == 0 and not episode.valid
+    assert env.steps == len(episode) == 0 and not episode.valid and not episode.success
     assert episode.robot_seconds == pytest.approx(2.0)
 
 
@@ -224,6 +127,7 @@ def test_stop_ends_the_session_and_voids_the_episode() -> None:
     env, robot = lift()
     episode = run(robot, operator=Script(HANDS_OFF, OperatorInput(stop=True)))
     assert env.steps == 1 and episode.stop and not episode.valid and not episode.success
+    assert not episode.info
 
 
 @pytest.mark.parametrize("tail_steps", [0, 1, 3])
@@ -267,7 +171,37 @@ def test_a_fault_ends_the_episode_invalid() -> None:
     log = Log("only", [])
     episode = run(robot, Constant(-1.0, 0.0), listeners=[log])
     assert len(episode) == 1 and not episode.valid and not episode.success and not episode.stop
-    assert log.episodes == [episode]
+    assert log.episodes == [episode] and episode.info == {"fault": "below the floor"}
+
+
+def test_a_fault_in_the_step_of_success_leaves_no_success() -> None:
+    _, robot = lift(broken={4: 4})
+    episode = run(robot, GRASPED)
+    assert len(episode) == 4 and episode.transitions[-1].success and episode.true_success
+    assert not episode.success and not episode.valid and episode.info == {"fault": "watchdog"}
+    sound = run(robot, GRASPED, seed=5)
+    assert sound.success and sound.valid and sound.info == {}
+
+
+def test_a_fault_while_holding_ends_the_episode_invalid() -> None:
+    env, robot = lift(loose=True)
+    episode = run(robot, Constant(1.0, 1.0), operator=Script(HANDS_OFF, OperatorInput(pause=True)))
+    assert env.held == 1 and len(episode) == 1
+    assert not episode.valid and not episode.success and episode.info == {"fault": "slipped"}
+    assert episode.robot_seconds == pytest.approx(2 / 10 + 2.0)
+
+
+def test_a_fault_that_stays_ends_the_series() -> None:
+    _, broken = lift(broken={4: 1})
+    _, sound = lift()
+    limit = VoidLimit(3)
+    for robot in (broken, broken, sound, broken, broken):
+        limit.check(run(robot))
+    with pytest.raises(DexloopError, match="3 episodes in a row were void, the last by a fault: watchdog"):
+        limit.check(run(broken))
+    discarded = run(sound, operator=Script(HANDS_OFF, OperatorInput(verdict=Verdict.DISCARD)))
+    with pytest.raises(DexloopError, match="1 episodes in a row were void, without a fault"):
+        VoidLimit(1).check(discarded)
 
 
 def test_listeners_hear_every_step_and_then_the_episode_in_their_order() -> None:

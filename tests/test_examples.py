@@ -56,7 +56,7 @@ def test_your_own_task_as_a_robot_of_the_command_line(tmp_path: Path) -> None:
     flags = "--robot gym:your_own_task:Own/Can-v0 --operator your_own_task:make_operator --observation privileged"
     out = tmp_path / "can"
     settings = f"--reward simulation --record.episodes 2 --out {out}"
-    run(EXAMPLES, "-B", "-m", "dexloop.cli", "record", "can", *flags.split(), *settings.split())
+    run(EXAMPLES, "-B", "-m", "dexloop", "record", "can", *flags.split(), *settings.split())
     dataset = EpisodeDataset.open(out / "demos")
     assert [dataset.episode(i).success for i in dataset.episodes] == [True, True]
 

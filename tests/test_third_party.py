@@ -26,6 +26,8 @@ from dexloop.config import RecordConfig, TrainConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.pipeline import verbs
 from dexloop.presets import PRESETS
+from dexloop.rewards.labels import Label, Labels
+from dexloop.runtime.metrics import read_metrics
 from dexloop.types import Observation, OperatorInput, Proposal, RobotSpec, Verdict
 
 SIZE = (24, 40)
@@ -36,9 +38,11 @@ class Reach(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012
 
-    def __init__(self, sees: str = "state", verdict: bool = True) -> None:
+    def __init__(self, sees: str = "state", verdict: bool = True, feels: bool = True) -> None:
         self.action_space = spaces.Box(-0.1, 0.1, (2,), np.float32)
-        parts: dict[str, spaces.Space[Any]] = {"point": spaces.Box(-1.0, 1.0, (2,), np.float64)}
+        parts: dict[str, spaces.Space[Any]] = {}
+        if feels:
+            parts["point"] = spaces.Box(-1.0, 1.0, (2,), np.float64)
         if sees == "state":
             parts["target_offset"] = spaces.Box(-2.0, 2.0, (2,), np.float64)
         else:
@@ -66,7 +70,7 @@ class Reach(gymnasium.Env[Any, Any]):
             rows, columns = picture.shape[:2]
             row, column = ((self.target + 1.0) / 2.0 * (rows - 3, columns - 3)).astype(int)
             picture[row : row + 3, column : column + 3] = (255, 40, 40)
-        return {"point": self.point.copy(), **pictures}
+        return {"point": self.point.copy(), **pictures} if "point" in self.observation_space.spaces else pictures
 
 
 class Guide:
@@ -92,6 +96,18 @@ class Searcher:
         return Proposal(np.clip((target - observation.proprio[:2]) / 0.1, -1.0, 1.0).astype(np.float32))
 
 
+class Wanderer:
+    """A policy that sees nothing: in circles that grow, so that it comes by the target."""
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def act(self, observation: Observation, explore: bool) -> Proposal:
+        self.steps += 1
+        turn = 2.5 * np.sqrt(self.steps)
+        return Proposal(np.array([np.cos(turn), np.sin(turn)], np.float32))
+
+
 class Judge(Guide):
     """Judges every episode at its fourth step, in an environment that does not."""
 
@@ -101,6 +117,19 @@ class Judge(Guide):
     def poll(self, observation: Observation, asked: bool) -> OperatorInput:
         self.steps += 1
         return OperatorInput(verdict=Verdict.SUCCESS) if self.steps > 4 else super().poll(observation, asked)
+
+
+class PictureJudge(Judge):
+    """As the judge, but going by the picture."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self.searcher = Searcher(spec)
+
+    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
+        self.steps += 1
+        if self.steps > 4:
+            return OperatorInput(verdict=Verdict.SUCCESS)
+        return OperatorInput(self.searcher.act(observation, False).action)
 
 
 class Quitter(Guide):
@@ -120,7 +149,35 @@ class Quitter(Guide):
         self.closed = True
 
 
-OPERATORS = {"guide": lambda spec: Guide(), "search": Searcher, "judge": lambda spec: Judge(), "none": lambda spec: 7}
+class Helper(Guide):
+    """Takes over one of the two directions, from the third step of every episode on."""
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def poll(self, observation: Observation, asked: bool) -> OperatorInput:
+        self.steps += 1
+        if self.steps < 3:
+            return OperatorInput()
+        return OperatorInput(super().poll(observation, asked).action, np.array([True, False]))
+
+
+OPERATORS = {
+    "guide": lambda spec: Guide(),
+    "search": Searcher,
+    "search_alone": lambda spec: Wanderer(),
+    "judge": lambda spec: Judge(),
+    "look": PictureJudge,
+    "help": lambda spec: Helper(),
+    "none": lambda spec: 7,
+}
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    "Reach": {},
+    "Silent": {"verdict": False},
+    "Dot": {"sees": "picture"},
+    "SilentDot": {"sees": "picture", "verdict": False},
+    "OnlyDot": {"sees": "picture", "feels": False},
+}
 SETTINGS = replace(
     PRESETS["smoke"],
     robot="gym:ThirdParty/Reach-v0",
@@ -142,10 +199,10 @@ def third_party(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
-    for name, options in {"Reach": {}, "Dot": {"sees": "picture"}, "Silent": {"verdict": False}}.items():
+    for name, options in ENVIRONMENTS.items():
         gymnasium.register(f"ThirdParty/{name}-v0", Reach, max_episode_steps=30, kwargs=options)
     yield
-    for name in ("Reach", "Dot", "Silent"):
+    for name in ENVIRONMENTS:
         del gymnasium.registry[f"ThirdParty/{name}-v0"]
 
 
@@ -169,11 +226,76 @@ def test_the_whole_way_on_numbers() -> None:
 
 def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
     run = begin(record=RecordConfig(episodes=2), cloning=CloningConfig(updates=1))
-    assert run.robot.spec.observation.proprio_names[2:] == ("target_offset.0", "target_offset.1")
+    names = run.robot.spec.observation.proprio_names
+    assert names[2:] == ("target_offset.0", "target_offset.1", "remaining_time")
     run.record()
     run.pretrain()
     head = verbs.load_agent(run.directory.prior).agent.head
-    assert head.seen.tolist() == [1.0] * 4
+    assert head.seen.tolist() == [1.0] * 4 + [0.0], "but the time is"
+
+
+def test_the_critics_can_tell_how_near_the_deadline_is() -> None:
+    run = begin(record=RecordConfig(episodes=2), cloning=CloningConfig(updates=1))
+    run.record()
+    run.pretrain()
+    latent = verbs.load_agent(run.directory.prior).agent.latent
+    seen = [Observation(np.array([0, 0, 0, 0, left], np.float32)) for left in np.linspace(0.0, 1.0, 31)]
+    assert len(latent.encode(seen)[:, 4].unique()) == 31
+
+
+def test_an_operator_takes_over_while_training() -> None:
+    train = TrainConfig(robot_minutes=0.35, runtime="synchronous", take_over="third_party_operators:help")
+    record = RecordConfig(episodes=2, rollouts=2, tail_seconds=0.2)
+    run = begin(record=record, cloning=CloningConfig(updates=1), train=train, trials=2)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    run.train()
+    online = EpisodeDataset.open(run.directory.episodes)
+    assert len(online) >= 3
+    counted = differed = 0
+    for index in online.episodes:
+        steps = online.episode(index).transitions
+        assert [t.control.tolist() for t in steps] == [[i >= 2, False] for i in range(len(steps))]
+        for t in steps[2:]:
+            wanted = np.clip(t.observation.proprio[2:4] / 0.5, -1.0, 1.0)
+            assert t.executed.tolist() == pytest.approx([wanted[0], t.proposed[1]], abs=1e-6)
+        differed += sum(abs(t.executed[0] - t.proposed[0]) > 0.01 for t in steps[2:])
+        for t in steps[:2]:
+            assert t.executed.tolist() == t.proposed.tolist()
+        counted += max(len(steps) - 2, 0)
+    lines = [line for line in read_metrics(run.directory.root / "metrics.jsonl") if line["kind"] == "episode"]
+    assert sum(line["operator_steps"] for line in lines) == counted == run.operator_steps()
+    assert differed > counted / 2
+    verbs.evaluate(run, None, blank=False)
+    found = {entry["policy"]: entry for entry in run.directory.read_json(run.directory.evaluation)}
+    assert (found["bc"]["operator_steps"], found["iborl"]["operator_steps"]) == (0, counted)
+    assert {entry["judged_by"] for entry in found.values()} == {"simulation"}
+
+
+def test_a_person_judges_everything_where_nobody_else_does() -> None:
+    train = TrainConfig(robot_minutes=0.25, runtime="synchronous")
+    record = RecordConfig(episodes=2, rollouts=2, tail_seconds=0.2)
+    settings = {"record": record, "cloning": CloningConfig(updates=1), "train": train, "trials": 2}
+    run = begin("Silent", "judge", reward="person", **settings)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    run.train_reward()
+    run.train()
+    for folder in (run.directory.demos, run.directory.rollouts, run.directory.episodes):
+        stored = EpisodeDataset.open(folder)
+        episodes = [stored.episode(index) for index in stored.episodes]
+        assert all(len(e) == 4 and e.success and e.info["verdict"] == "success" for e in episodes)
+        assert all(t.control.all() == (folder == run.directory.demos) for e in episodes for t in e.transitions)
+    verbs.evaluate(run, None, blank=False)
+    found = run.directory.read_json(run.directory.evaluation)
+    assert [(e["policy"], e["successes"], e["mean_steps"], e["judged_by"]) for e in found] == [
+        ("demonstrations", 2, 4.0, "person"),
+        ("bc", 2, 4.0, "person"),
+        ("iborl", 2, 4.0, "person"),
+    ]
+    assert not run.directory.classifier.exists()
 
 
 def test_the_whole_way_on_pictures_of_two_sizes() -> None:
@@ -189,6 +311,44 @@ def test_the_whole_way_on_pictures_of_two_sizes() -> None:
     assert frames["side"].shape[1:] == (*SIZE, 3) and frames["top"].shape[1:] == (16, 16, 3)
 
 
+def test_pictures_alone_are_enough() -> None:
+    record = RecordConfig(episodes=2, rollouts=2, tail_seconds=0.2)
+    train = TrainConfig(robot_minutes=0.15, runtime="synchronous")
+    settings = {"record": record, "train": train, "cloning": CloningConfig(updates=1), "trials": 1}
+    run = begin("OnlyDot", "search_alone", observation="images", **settings)
+    assert run.robot.spec.observation.proprio_names == ("remaining_time",)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    run.train()
+    agent = verbs.load_agent(run.directory.policy).agent
+    assert agent.head.seen[0] == 0.0 and agent.head.seen[1:].all(), "a policy does not go by the clock"
+    assert run.evaluate("iborl", agent, run.robot_minutes()).judged_by == "simulation"
+
+
+def test_a_classifier_judges_what_the_environment_does_not() -> None:
+    record = RecordConfig(episodes=2, rollouts=2, tail_seconds=0.2)
+    settings = {"record": record, "cloning": CloningConfig(updates=1), "trials": 1}
+    run = begin("SilentDot", "look", observation="images", reward="classifier", **settings)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    with pytest.raises(DexloopError, match="label some episodes"):
+        run.train_reward()
+    bc = verbs.load_agent(run.directory.prior).agent
+    assert run.evaluate("bc", bc, 0.0).judged_by == "person"
+    labels = Labels(run.directory.labels)
+    for index in range(2):
+        labels.set(f"demos/{index}", Label(2))
+        labels.set(f"rollouts/{index}", Label(None))
+    run.train_reward()
+    verbs.evaluate(run, None, blank=False)
+    found = run.directory.read_json(run.directory.evaluation)
+    assert [(e["policy"], e["judged_by"]) for e in found] == [("demonstrations", "person"), ("bc", "classifier")]
+    assert found[1]["classifier_disagreement"] is None
+    assert all("unjudged" in film.name for film in run.directory.videos.glob("*.mp4"))
+
+
 def test_a_stored_policy_is_an_operator() -> None:
     teacher = begin()
     teacher.record()
@@ -198,7 +358,7 @@ def test_a_stored_policy_is_an_operator() -> None:
     pupil.record()
     assert len(EpisodeDataset.open(Path("pupil/demos"))) == 3
     other = verbs.begin("reach", Path("other"), replace(config, robot="gym:ThirdParty/Dot-v0"), resume=False)
-    with pytest.raises(DexloopError, match=r"--operator .*made for 2 actions, 4 numbers"):
+    with pytest.raises(DexloopError, match=r"--operator .*made for 2 actions, 5 numbers"):
         other.record()
 
 
@@ -220,7 +380,7 @@ def test_an_environment_without_a_verdict_is_named() -> None:
 
 
 def test_a_persons_verdict_is_no_reward_of_the_environment() -> None:
-    with pytest.raises(DexloopError, match=r"is_success.*--reward classifier"):
+    with pytest.raises(DexloopError, match=r"is_success.*--reward person"):
         begin("Silent", "judge").record()
 
 
@@ -258,7 +418,7 @@ def test_modules_lie_beside_the_command() -> None:
 def test_a_person_at_the_keyboard_may_leave(tmp_path: Path) -> None:
     person, computer = pty.openpty()
     before = termios.tcgetattr(computer)
-    command = [sys.executable, "-m", "dexloop.cli", "record", "hill", "--robot", "gym:MountainCarContinuous-v0"]
+    command = [sys.executable, "-m", "dexloop", "record", "hill", "--robot", "gym:MountainCarContinuous-v0"]
     command += ["--operator", "keyboard", "--observation", "privileged", "--reward", "simulation"]
     with subprocess.Popen(command, stdin=computer, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as process:
         assert process.stderr is not None

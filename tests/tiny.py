@@ -31,7 +31,7 @@ FLAGS = (
 def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a shell would start it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dexloop.cli", *map(str, arguments)],
+        [sys.executable, "-m", "dexloop", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from dexloop.config import RunConfig, read_config
 from dexloop.errors import DexloopError, unknown
+from dexloop.flags import differing, flags_of_configurations
 from dexloop.pipeline import verbs
+from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
 from dexloop.progress import say
 
-RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="A run directory.")]
-TaskName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK", help="For example: cup.")]
-Settings = Annotated[RunConfig, tyro.conf.arg(name="")]
+RunPath = Annotated[Path, Positional, arg(metavar="RUN", help="A run directory.")]
+TaskName = Annotated[str, Positional, arg(metavar="TASK")]
 PresetName = Literal["demo", "full", "smoke"]
+Settings = Annotated[RunConfig, arg(name="")]
+Switch = Annotated[bool, FlagCreatePairsOff]
+# What is left out is not set to None, and its help says what happens then.
+Name = Annotated[str | None, DisallowNone, arg(help_behavior_hint="")]
+File = Annotated[Path | None, DisallowNone, arg(help_behavior_hint="")]
+Minutes = Annotated[float | None, DisallowNone, arg(help_behavior_hint="")]
+Trials = Annotated[int | None, DisallowNone, arg(help_behavior_hint="")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,24 +41,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog="dexloop",
             description="Teach a robot with a dexterous hand: record, clone, improve online, evaluate.",
             args=given,
+            registry=flags_of_configurations(),
         )
     except DexloopError as error:
         say(f"error: {error}")
         return 1
+    except BrokenPipeError:
+        raise  # not a file's
+    except OSError as error:
+        if error.filename is None:
+            raise
+        say(f"error: {os.fspath(error.filename)}: {error.strerror}")
+        return 1
     except KeyboardInterrupt:
-        say("interrupted; everything finished is on the disk, the same command with --resume goes on")
+        resumable = given[:1] in (["run"], ["record"], ["train"])
+        again = "the same command with --resume goes on" if resumable else "the same command does the rest"
+        say(f"interrupted; everything finished is on the disk, {again}")
         return 130
     return 0
 
 
 def _defaults(given: Sequence[str]) -> RunConfig:
     """The configuration that flags start from: --config FILE, or --preset NAME, or the demo's."""
-    if path := _value(given, "--config"):
+    path, name = _value(given, "--config"), _value(given, "--preset")
+    if path and name:
+        raise DexloopError("--config and --preset: both say where the settings start from; give one of them")
+    if path:
         return read_config(Path(path))
-    name = _value(given, "--preset") or "demo"
-    if name not in PRESETS:
+    if name and name not in PRESETS:
         raise unknown("--preset", name, PRESETS)
-    return PRESETS[name]
+    return PRESETS[name or "demo"]
 
 
 def _value(given: Sequence[str], flag: str) -> str | None:
@@ -60,56 +82,56 @@ def _value(given: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
-    def run(
+def _beginning(work: Callable[[Run], None], summary: str, defaults: RunConfig) -> Callable[..., None]:
+    """A command that does ``work`` on a run that it begins, or goes on with."""
+
+    def command(
         task: TaskName,
-        out: Path | None = None,
+        out: File = None,
         preset: PresetName = "demo",
-        config: Path | None = None,
-        resume: bool = False,
+        config: File = None,
+        resume: Switch = False,
         settings: Settings = defaults,
     ) -> None:
-        """The whole way: demonstrations, clone, rollouts, reward, online training, evaluation, report.
+        """{summary}
 
         Args:
-            task: What to learn.
+            task: What to learn, for example: cup.
             out: Run directory; runs/TASK without it.
             preset: Where the other settings start from.
             config: A config.json to start from instead.
             resume: Go on with a run that was interrupted.
             settings: Everything else.
         """
-        verbs.run(verbs.begin(task, out, settings, resume=resume))
+        run = verbs.begin(task, out, settings, resume=resume)
+        if resume:
+            _refuse_others(run, settings)
+        work(run)
 
-    def record(
-        task: TaskName,
-        out: Path | None = None,
-        preset: PresetName = "demo",
-        config: Path | None = None,
-        resume: bool = False,
-        settings: Settings = defaults,
-    ) -> None:
-        """Record the operator's demonstrations into a new run directory.
+    command.__doc__ = (command.__doc__ or "").format(summary=summary)
+    return command
 
-        Args:
-            task: What to learn.
-            out: Run directory; runs/TASK without it.
-            preset: Where the other settings start from.
-            config: A config.json to start from instead.
-            resume: Go on with a recording that was interrupted.
-            settings: Everything else.
-        """
-        verbs.begin(task, out, settings, resume=resume).record()
 
+def _refuse_others(run: Run, settings: RunConfig) -> None:
+    """Raise DexloopError for settings asked for that the run to be gone on with does not have."""
+    asked = differing(PRESETS["demo"], settings) & differing(settings, run.config)
+    if asked:
+        raise DexloopError(
+            f"--resume: {run.directory.root} goes on with its own settings, and {', '.join(sorted(asked))} would not "
+            "be heeded; leave it out, or begin another run with --out"
+        )
+
+
+def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
     def pretrain(run: RunPath) -> None:
         """Clone the demonstrations of a run.
 
         Args:
             run: The run directory.
         """
-        verbs.open_run(run).pretrain()
+        verbs.pretrain(verbs.open_run(run))
 
-    def reward(run: RunPath, label: bool = False, port: int = 0) -> None:
+    def reward(run: RunPath, label: Switch = False, port: int = 0) -> None:
         """Train the reward classifier of a run, from the simulation's truth or a person's labels.
 
         Args:
@@ -121,10 +143,11 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
 
     def train(
         run: RunPath,
-        algorithm: str | None = None,
-        out: Path | None = None,
-        robot_minutes: float | None = None,
-        resume: bool = False,
+        algorithm: Name = None,
+        out: File = None,
+        robot_minutes: Minutes = None,
+        take_over: Name = None,
+        resume: Switch = False,
     ) -> None:
         """Train online, starting from the clone.
 
@@ -133,11 +156,12 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
             algorithm: Another algorithm than the run's; needs --out, as a run holds one.
             out: A new run directory that shares this one's demonstrations, clone and reward.
             robot_minutes: Budget in robot minutes, resets counted; also to go on with a finished run.
+            take_over: Who may take over: keyboard, scripted, module:function, a policy file, or nobody.
             resume: Go on with training that was interrupted or finished.
         """
-        verbs.train(run, algorithm, out, robot_minutes, resume=resume)
+        verbs.train(run, algorithm, out, robot_minutes, resume=resume, take_over=take_over)
 
-    def evaluate(run: RunPath, trials: int | None = None, blank: bool = False) -> None:
+    def evaluate(run: RunPath, trials: Trials = None, blank: Switch = False) -> None:
         """Evaluate the clone and the trained policy of a run on test seeds.
 
         Args:
@@ -155,7 +179,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """
         verbs.report(verbs.open_run(run))
 
-    def replay(run: RunPath, episode: int = 0, dataset: str = "demos", out: Path | None = None) -> None:
+    def replay(run: RunPath, episode: int = 0, dataset: str = "demos", out: File = None) -> None:
         """Write a recorded episode as a video, and execute its actions again in the simulation.
 
         Args:
@@ -171,8 +195,12 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         verbs.doctor()
 
     return {
-        "run": run,
-        "record": record,
+        "run": _beginning(
+            verbs.run,
+            "The whole way: demonstrations, clone, rollouts, reward, online training, evaluation, report.",
+            defaults,
+        ),
+        "record": _beginning(Run.record, "Record the operator's demonstrations into a new run directory.", defaults),
         "reward": reward,
         "pretrain": pretrain,
         "train": train,
@@ -181,7 +209,3 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "replay": replay,
         "doctor": doctor,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -68,19 +68,22 @@ class AlgorithmConfig:
 class TrainConfig:
     """robot_minutes: budget of the online phase, the clone's rollouts and resets counted [min].
 
-    evaluate_every: robot minutes between evaluations on tuning seeds for the curve, 0 for none.
     runtime: actor and learner as two processes, or one after the other in one (deterministic).
+    take_over: who may take over from the policy: keyboard, scripted, module:function, a policy file, or nobody.
+    take_over_after: share of the deadline for which a program (scripted, a policy) lets the policy try.
     """
 
     robot_minutes: float = 20.0
-    evaluate_every: float = 0.0
-    evaluate_trials: int = 20
     runtime: Literal["processes", "synchronous"] = "processes"
+    take_over: str = "nobody"
+    take_over_after: float = 0.5
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
         if not self.robot_minutes >= 0:
             raise DexloopError(f"--train.robot-minutes must not be negative, got {self.robot_minutes}")
+        if not 0 <= self.take_over_after <= 1:
+            raise DexloopError(f"--train.take-over-after must lie in [0, 1], got {self.take_over_after}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,10 @@ class RunConfig:
     """Everything that decides what a run does; written to ``config.json`` of its directory.
 
     observation: what policies see beside proprioception, camera images or the simulation's state.
-    reward: who says so when the task is done while learning, the classifier or the simulation.
+    reward: who says so when the task is done while learning: the classifier, the simulation, or a person (the
+    operator's verdicts).
     robot: sim, or gym:ID. operator: who demonstrates: scripted, keyboard, module:function, or a policy file.
+    seed: of the whole run, in [0, 1000). trials: episodes that each policy is evaluated on.
     """
 
     task: str = "cup"
@@ -97,7 +102,7 @@ class RunConfig:
     operator: str = "scripted"
     seed: int = 0
     observation: Literal["images", "privileged"] = "images"
-    reward: Literal["classifier", "simulation"] = "classifier"
+    reward: Literal["classifier", "simulation", "person"] = "classifier"
     trials: int = 40
     sim: SimConfig = field(default_factory=SimConfig)
     gym: GymConfig = field(default_factory=GymConfig)

@@ -43,7 +43,7 @@ class Robot(Protocol):
         ...
 
     def hold(self) -> Observation:
-        """Rest for one control period without the task's clock running."""
+        """Rest for one control period without the task's clock running; raises RobotFault when that goes wrong."""
         ...
 
     def stop(self) -> None:

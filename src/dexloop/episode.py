@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from dexloop.core import Gate, Listener, Operator, Policy, RewardModel, Robot
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.types import HANDS_OFF, Episode, Transition, Verdict
 
 
@@ -29,6 +30,8 @@ def run_episode(
     explore: whether the policy adds its exploration noise. tail_steps: control steps to go on after
     the first success, so that demonstrations hold enough frames of a finished task to learn a
     reward from. Steps in which the robot holds are not part of the episode.
+
+    A fault, in a step or while holding, ends the episode and voids it: it is not valid and no success.
     """
     spec = robot.spec
     began = time.perf_counter()
@@ -40,7 +43,9 @@ def run_episode(
         part.reset()
 
     transitions: list[Transition] = []
-    success, true_success, valid, stop, asked = False, None, True, False, False
+    success, true_success, discarded, stop, asked = False, None, False, False, False
+    fault: str | None = None
+    verdict: Verdict | None = None
     held_steps, tail, over = 0, tail_steps, False
     while not over:
         proposal = policy.act(observation, explore)
@@ -51,12 +56,16 @@ def run_episode(
         verdict = operator_input.verdict
         if stop or verdict is not None:
             success = verdict is Verdict.SUCCESS
-            valid = not stop and verdict is not Verdict.DISCARD
+            discarded = stop or verdict is Verdict.DISCARD
             transitions[-1:] = [_judged(t, success) for t in transitions[-1:]]
             break
         if decision.hold:
-            observation = robot.hold()
             held_steps += 1
+            try:
+                observation = robot.hold()
+            except RobotFault as error:
+                fault = str(error)
+                break
             continue
 
         wanted = proposal.action
@@ -87,25 +96,44 @@ def run_episode(
         transitions.append(transition)
         for listener in listeners:
             listener.on_step(transition)
-        if step.fault is not None:
-            valid = False
-        over = terminated or step.truncated or step.fault is not None
+        fault = step.fault
+        over = terminated or step.truncated or fault is not None
         observation = step.observation
 
+    valid = fault is None and not discarded and len(transitions) > 0
+    said = {"fault": fault, "verdict": verdict.value if verdict is not None else None}
     episode = Episode(
         transitions=tuple(transitions),
         task=spec.task,
         seed=seed,
-        success=success,
+        success=success and valid,
         true_success=true_success,
         robot_seconds=(len(transitions) + held_steps) / spec.control_hz + spec.reset_seconds,
         wall_seconds=time.perf_counter() - began,
-        valid=valid and len(transitions) > 0,
+        valid=valid,
         stop=stop,
+        info={name: value for name, value in said.items() if value is not None},
     )
     for listener in listeners:
         listener.on_episode(episode)
     return episode
+
+
+class VoidLimit:
+    """Ends a series of episodes when ``most`` in a row were void, as with a fault that does not go away."""
+
+    def __init__(self, most: int = 10) -> None:
+        self._most = most
+        self._in_a_row = 0
+
+    def check(self, episode: Episode) -> None:
+        """Count one more episode; raises DexloopError, naming the last fault, when it is one too many."""
+        self._in_a_row = 0 if episode.valid else self._in_a_row + 1
+        if self._in_a_row >= self._most:
+            why = f"the last by a fault: {episode.info['fault']}" if "fault" in episode.info else "without a fault"
+            raise DexloopError(
+                f"{self._in_a_row} episodes in a row were void, {why}; see to the robot, what is finished is kept"
+            )
 
 
 def _judged(last: Transition, success: bool) -> Transition:

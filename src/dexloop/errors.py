@@ -10,6 +10,10 @@ class DexloopError(Exception):
     """Something the user can mend: the message names the flag or file at fault and what would be right."""
 
 
+class RobotFault(DexloopError):
+    """A fault where a robot has no Step to report it in: while it holds. The message is the fault's name."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> DexloopError:
     """The error for a name that is none of ``known``; what: the flag or argument that it came by."""
     names = list(known)

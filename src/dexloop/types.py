@@ -177,9 +177,11 @@ class Transition:
 class Episode:
     """A finished episode.
 
-    success: the reward model's verdict, or the operator's. true_success: the simulation's, None on
-    a real robot. robot_seconds: control steps at the control rate plus the reset [s].
-    wall_seconds: what it took in fact [s]. valid: False when a fault or the operator voided it.
+    success: the reward model's verdict, or the operator's; False where the episode is not valid.
+    true_success: the simulation's, None on a real robot. robot_seconds: control steps at the control
+    rate plus the reset [s]. wall_seconds: what it took in fact [s]. valid: False when a fault or the
+    operator voided it. info: "fault", the name of the fault that ended it; "verdict", the operator's
+    that did.
     """
 
     transitions: tuple[Transition, ...]

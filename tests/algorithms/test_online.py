@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
 from dexloop.algorithms.online import OnlineLearner
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
@@ -35,7 +36,7 @@ def learner(config: ActorCriticConfig = TINY, episodes: int = 4) -> OnlineLearne
     teacher = architecture.head(agent.latent.size)
     made = OnlineLearner(
         architecture,
-        agent.latent,
+        EpisodeEncoder(agent.latent),
         replay,
         ActorCritic(
             agent.head,
@@ -63,6 +64,29 @@ def test_online_steps_count_each_episode_once_and_successes_go_to_both_halves() 
     assert made.replay.demonstration_steps == 8 + 7
 
 
+def test_a_verdict_that_came_later_moves_an_episode_between_the_halves() -> None:
+    made = learner(episodes=0)
+    failed, done = (make_episode(SMALL_ROBOT, 1, steps=7, success=success) for success in (False, True))
+    made.add("episodes/1", failed)
+    assert (made.online_steps, made.replay.demonstration_steps) == (7, 8)
+    made.add("episodes/1", done)
+    assert (made.online_steps, made.replay.demonstration_steps) == (7, 8 + 7)
+    assert made.replay.sample(200, 0.0).outcome.max() == 1.0
+    made.add("episodes/1", failed)
+    assert (made.online_steps, made.replay.demonstration_steps) == (7, 8)
+    assert made.replay.sample(200, 0.0).outcome.max() == 0.0
+
+
+def test_a_verdict_on_an_episode_long_forgotten_changes_nothing() -> None:
+    made = learner(episodes=0)
+    for index in range(70):
+        made.add(f"episodes/{index}", make_episode(SMALL_ROBOT, index, success=False))
+    assert "episodes/0" not in made.replay
+    steps, kept = made.online_steps, made.replay.online_steps
+    made.add("episodes/0", make_episode(SMALL_ROBOT, 0, success=True))
+    assert (made.online_steps, made.replay.online_steps) == (steps, kept) and "episodes/0" not in made.replay
+
+
 def test_metrics_are_plain_numbers() -> None:
     made = learner()
     for _ in range(3):
@@ -82,7 +106,7 @@ def test_the_published_policy_is_the_present_one(tmp_path: Path) -> None:
     path.write_bytes(made.policy(8))
     assert path.read_bytes() != first
     stored = load_agent(path)
-    assert stored.facts == {"version": 8} and stored.architecture == made.architecture
+    assert stored.facts == {"version": 8, "steps": made.online_steps} and stored.architecture == made.architecture
     state = torch.randn(5, 3)
     assert torch.equal(stored.agent.head.mean(state), made.learner.policy.mean(state))
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dexloop.algorithms.samples import add_episode, observations_of, until_success
+from dexloop.algorithms.samples import add_episode, first_success, observations_of, success_seen_by, until_success
 from dexloop.data.replay import Replay, ReplayConfig
 from dexloop.networks.latent import LatentEncoder
-from dexloop.types import Episode
+from dexloop.rewards.environment import EnvironmentReward
+from dexloop.types import Episode, Judgement, Observation, Step
 from tests.data.samples import SMALL_ROBOT, make_episode
 
 
@@ -41,6 +42,42 @@ def test_an_episode_without_success_stays_as_it_is() -> None:
     assert until_success(episode) is episode
 
 
+class CountingReward:
+    """Sees success from the step on at which proprioception says so, and counts what it was asked."""
+
+    def __init__(self, seen: int | None) -> None:
+        self.seen = seen
+        self.asked = -1
+
+    def reset(self) -> None:
+        self.asked = -1
+
+    def judge(self, observation: Observation, step: Step) -> Judgement:
+        self.asked += 1
+        success = self.asked == self.seen
+        return Judgement(float(success), success, success)
+
+
+def test_what_another_reward_sees_decides_where_an_episode_ends() -> None:
+    episode = with_tail(5)
+    assert first_success(episode) == 5
+    for seen in (3, 7):
+        assert success_seen_by(CountingReward(seen), episode) == seen
+        cut = until_success(episode, seen)
+        assert len(cut) == seen + 1 and cut.success and cut.transitions[-1].terminated
+        assert [t.reward for t in cut.transitions] == [0.0] * seen + [1.0]
+        assert [t.success for t in cut.transitions] == [False] * seen + [True]
+    reward = CountingReward(None)
+    assert success_seen_by(reward, episode) is None and reward.asked == 7
+    assert success_seen_by(reward, episode) is None and reward.asked == 7, "it begins anew each time"
+
+
+def test_the_environments_reward_sees_what_the_environment_said() -> None:
+    failed, done = make_episode(SMALL_ROBOT, 2, success=False), make_episode(SMALL_ROBOT, 2, success=True)
+    assert success_seen_by(EnvironmentReward(), failed) is None
+    assert success_seen_by(EnvironmentReward(), done) == len(done) - 1
+
+
 def test_observations_include_the_terminal_one() -> None:
     episode = make_episode(SMALL_ROBOT, 3, steps=4)
     seen = observations_of(episode)
@@ -53,8 +90,9 @@ def test_an_episode_is_stored_with_the_executed_actions_and_its_end() -> None:
     replay = Replay(3, 2, ReplayConfig(capacity=50, n_step=1, discount=0.9, deadline_is_terminal=False))
     latent = LatentEncoder(3, None, privileged=False)
     failed, done = make_episode(SMALL_ROBOT, 4, success=False), make_episode(SMALL_ROBOT, 5, success=True)
-    add_episode(replay, latent, "failed", failed, demonstration=False, online=True)
-    add_episode(replay, latent, "done", done, demonstration=True, online=False)
+    for key, episode, demonstration in (("failed", failed, False), ("done", done, True)):
+        latents = latent.encode(observations_of(episode))[:, None]
+        add_episode(replay, key, episode, latents, demonstration=demonstration, online=not demonstration)
     for share, episode, bootstraps in ((0.0, failed, 0.9), (1.0, done, 0.0)):
         batch = replay.sample(300, share)
         for index, transition in enumerate(episode.transitions):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,6 +151,38 @@ def test_eviction_takes_the_oldest_online_episodes_and_keeps_demonstrations() ->
     assert replay.demonstration_steps == 2 * 4 + 3 * 4, "copied successes count while they are there"
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 15), min_size=1, max_size=40),
+    protected=st.sets(st.integers(0, 12), max_size=4),
+)
+def test_what_is_evicted_is_always_the_oldest(lengths: list[int], protected: set[int]) -> None:
+    """Also where demonstrations stand in the way, or the end of the ring is too short for the next episode."""
+    replay = Replay(3, 1, ReplayConfig(capacity=90))
+    online: list[int] = []
+    for episode, length in enumerate(lengths):
+        demonstration = episode in protected
+        add(replay, episode, length, demonstration=demonstration, online=not demonstration)
+        if not demonstration:
+            online.append(episode)
+        kept = [e for e in online if str(e) in replay]
+        assert kept == online[len(online) - len(kept) :], "an older one is still there"
+        assert kept[-1:] == online[-1:] or demonstration
+        assert all(str(e) in replay for e in protected if e <= episode)
+
+
+def test_a_long_episode_evicts_the_short_old_one_that_it_skips() -> None:
+    replay = Replay(3, 1, ReplayConfig(capacity=24))
+    for episode, length in enumerate((9, 9, 3)):
+        add(replay, episode, length)
+    add(replay, 3, 9)
+    assert [e for e in range(4) if str(e) in replay] == [1, 2, 3]
+    add(replay, 4, 9)
+    assert [e for e in range(5) if str(e) in replay] == [2, 3, 4]
+    add(replay, 5, 8)
+    assert [e for e in range(6) if str(e) in replay] == [4, 5], "not 2 at the end of the ring, where 5 has no room"
+
+
 def test_a_replay_full_of_demonstrations_says_so() -> None:
     replay = Replay(3, 1, ReplayConfig(capacity=12))
     add(replay, 0, 5, demonstration=True, online=False)
@@ -155,6 +190,84 @@ def test_a_replay_full_of_demonstrations_says_so() -> None:
     with pytest.raises(DexloopError, match="capacity"):
         add(replay, 2, 4)
     assert "2" not in replay and replay.online_steps == 0 and replay.demonstration_steps == 9
+
+
+def test_a_failing_addition_evicts_nothing() -> None:
+    replay = Replay(3, 1, ReplayConfig(capacity=20))
+    add(replay, 0, 4)
+    add(replay, 1, 9, demonstration=True, online=False)
+    with pytest.raises(DexloopError, match="capacity"):
+        add(replay, 2, 9)
+    assert "0" in replay and replay.online_steps == 4
+
+
+def test_an_amended_episode_has_the_new_rewards_end_and_half() -> None:
+    config = ReplayConfig(capacity=30, n_step=1, discount=0.5, deadline_is_terminal=False)
+    replay = Replay(3, 1, config)
+    add(replay, 0, 3, terminated=False)
+    add(replay, 1, 3)
+    before = drawn(replay)
+    assert before.discount[row_of(before, 0, 2)] == 0.5 and replay.demonstration_steps == 0
+    replay.amend("0", torch.tensor([0.0, 0.0, 8.0]), terminated=True, demonstration=True)
+    after = drawn(replay)
+    first, last = row_of(after, 0, 0), row_of(after, 0, 2)
+    assert after.reward[last] == 8 and after.discount[last] == 0 and after.outcome[first] == 2
+    assert replay.online_steps == 6 and replay.demonstration_steps == 3
+    assert (after.observation[first] == before.observation[row_of(before, 0, 0)]).all()
+    replay.amend("0", torch.zeros(3), terminated=True, demonstration=False)
+    again = drawn(replay)
+    assert replay.demonstration_steps == 0 and again.outcome[again.observation[:, 0] == 0].max() == 0
+    replay.amend("9", torch.zeros(3), terminated=True, demonstration=True)
+    assert "9" not in replay and replay.online_steps == 6
+
+
+# In a process of its own: one that has run other tests has freed memory left to fill first.
+GROWTH = """
+import json, sys
+from pathlib import Path
+import torch
+from dexloop.data.replay import Replay, ReplayConfig
+
+size, capacity, length, memory = (int(word) for word in sys.argv[2:])
+given = torch.ones(length + 1, 1, size)
+
+
+def held():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+before = held()
+replay = Replay(size, 2, ReplayConfig(capacity=capacity, memory=memory), spill=Path(sys.argv[1]))
+grown = [held() - before]
+for episode in range(3 * capacity // (length + 1)):
+    actions, rewards = torch.zeros(length, 2), torch.zeros(length)
+    replay.add(str(episode), given, actions, rewards, terminated=True, demonstration=False, online=True)
+    if episode == capacity // (length + 1):
+        grown.append(held() - before)
+replay.sample(256)
+print(json.dumps([*grown, held() - before]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process holds")
+def test_memory_stays_bounded(tmp_path: Path) -> None:
+    """Three times what fits: a mapped replay holds next to nothing, one in memory its capacity and no more."""
+    size, capacity, length = 1024, 10_000, 499
+    latent_bytes = 4 * size * capacity
+
+    def growth(memory: int) -> list[int]:
+        """By how much memory has grown: when empty, when full once, and after two times more."""
+        words = [str(word) for word in (tmp_path, size, capacity, length, memory)]
+        ran = subprocess.run([sys.executable, "-c", GROWTH, *words], capture_output=True, text=True, check=True)
+        return json.loads(ran.stdout)
+
+    mapped = growth(latent_bytes // 2**20 - 1)
+    assert max(mapped) < 0.2 * latent_bytes, mapped
+    held = growth(latent_bytes // 2**20 + 1)
+    assert held[0] < 0.2 * latent_bytes, "an empty one costs nothing"
+    assert 0.8 * latent_bytes < held[1] < 1.3 * latent_bytes, held
+    assert held[2] - held[1] < 0.1 * latent_bytes, held
 
 
 def test_an_episode_longer_than_the_replay_is_refused() -> None:
@@ -212,7 +325,7 @@ def test_crops_are_drawn_at_random_for_both_observations() -> None:
 def test_the_order_of_sampling_is_a_function_of_seed_and_state(tmp_path: Path) -> None:
     """Also with the latents in a file, which must hold the same numbers as the memory."""
     one = Replay(3, 1, ReplayConfig(capacity=40), seed=3)
-    two = Replay(3, 1, ReplayConfig(capacity=40), seed=3, spill=tmp_path / "latents")
+    two = Replay(3, 1, ReplayConfig(capacity=40, memory=0), seed=3, spill=tmp_path)
     other = Replay(3, 1, ReplayConfig(capacity=40), seed=4)
     for replay in (one, two, other):
         for episode in range(4):
@@ -225,4 +338,3 @@ def test_the_order_of_sampling_is_a_function_of_seed_and_state(tmp_path: Path) -
     two.set_generator_state(state)
     for mine, theirs in zip(wanted, drawn(two, 30), strict=True):
         assert torch.equal(mine, theirs)
-    assert (tmp_path / "latents").stat().st_size == 40 * 3 * 4

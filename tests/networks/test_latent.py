@@ -55,6 +55,19 @@ def test_fit_standardises_and_encode_clips() -> None:
     assert (latent.encode([far]) == 5.0).all()
 
 
+def test_what_reaches_zero_in_other_episodes_is_not_clipped_there() -> None:
+    """Demonstrations of a tenth of the deadline: without more width, all of the rest would look the same."""
+    early = [Observation(np.array([t, t], np.float32)) for t in np.linspace(1.0, 0.9, 30)]
+    late = [Observation(np.array([t, t], np.float32)) for t in (0.5, 0.1, 0.0)]
+    latent = LatentEncoder(2, None, privileged=False)
+    latent.fit(early, reach_zero=[1])
+    clipped, clock = latent.encode(late).T.tolist()
+    assert clipped == [-5.0] * 3
+    assert clock == pytest.approx([-2.368, -4.474, -5.0], abs=1e-3)
+    latent.fit([*early, *late], reach_zero=[1])
+    assert latent.deviation[0] == latent.deviation[1], "nothing changes where the demonstrations come near it"
+
+
 def test_what_hardly_moves_is_not_blown_up() -> None:
     latent = LatentEncoder(2, None, privileged=False)
     wobble = [Observation(proprio=np.array([1.0 + 1e-4 * (i % 2), float(i)], np.float32)) for i in range(10)]

@@ -13,6 +13,7 @@ import pytest
 from dexloop.errors import DexloopError
 from dexloop.report.build import build_report
 from dexloop.report.records import read_run
+from dexloop.report.summary import results
 from dexloop.report.video import write_video
 
 
@@ -180,6 +181,15 @@ def test_policies_stand_in_the_order_of_learning(run: Path) -> None:
     assert bars[4] == ("89.50", "0.40")
     # RLPD's entry has no interval; Wilson's of 12 in 50 takes its place.
     assert float(bars[2][0]) == pytest.approx(14.3, abs=0.1)
+
+
+def test_whose_word_a_success_is_is_told_where_it_is_not_the_simulations(tmp_path: Path) -> None:
+    for judge, told in (("person", True), ("simulation", False)):
+        entries = [_entry("demonstrations", 3, 3), _entry("bc", 31, judged_by=judge)]
+        (tmp_path / "evaluation.json").write_text(json.dumps(entries))
+        assert ("Judged by" in Page(build_report(tmp_path)).text) is told
+        (row,) = [row for row in results(read_run(tmp_path).evaluations).rows if row.count == "31 of 50"]
+        assert (judge in row.cells) is told
 
 
 def test_the_page_refers_to_nothing_outside_itself(run: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -8,8 +9,9 @@ import pytest
 from gymnasium import spaces
 
 from dexloop.core import Robot
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.gym import GymRobot, open_gym
+from dexloop.sim.env import DexEnv
 from dexloop.types import ActionGroup, ActionSpec, Observation, ObservationSpec, RobotSpec, Step
 
 
@@ -80,7 +82,8 @@ def test_pendulum_is_a_robot_with_its_registered_limits() -> None:
     assert robot.spec.name == robot.spec.task == "Pendulum-v1"
     assert (robot.spec.max_steps, robot.spec.control_hz, robot.spec.reset_seconds) == (200, 30.0, 2.0)
     assert robot.spec.action.groups == (ActionGroup("all", 0, 1),)
-    assert robot.spec.observation.proprio == 3 and not robot.spec.can_hold
+    assert robot.spec.observation.proprio_names == ("proprio.0", "proprio.1", "proprio.2", "remaining_time")
+    assert robot.spec.observation.proprio == 4 and not robot.spec.can_hold
     first = robot.reset(5_000_000_007)
     assert first.proprio.dtype == np.float32 and first.privileged is None and not first.images
     assert np.array_equal(first.proprio, robot.reset(5_000_000_007).proprio)
@@ -99,7 +102,7 @@ def test_pendulum_is_driven_in_its_own_units() -> None:
     robot = open_gym("Pendulum-v1")
     robot.reset(3)
     step = robot.step(np.array([0.5], np.float32))
-    assert np.array_equal(step.observation.proprio, expected) and step.reward == pytest.approx(reward)
+    assert np.array_equal(step.observation.proprio[:3], expected) and step.reward == pytest.approx(reward)
 
 
 def test_the_mountain_car_reaches_its_goal() -> None:
@@ -127,9 +130,9 @@ def test_a_camera_alone() -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     env = Scripted(spaces.Box(0, 255, (4, 6, 3), np.uint8), image)
     robot = robot_of(env)
-    assert robot.spec.observation == ObservationSpec(proprio=0, cameras={"image": (4, 6)})
+    assert robot.spec.observation == ObservationSpec(1, {"image": (4, 6)}, proprio_names=("remaining_time",))
     observation = robot.reset(0)
-    assert observation.proprio.shape == (0,) and np.array_equal(observation.images["image"], image)
+    assert observation.proprio.tolist() == [1.0] and np.array_equal(observation.images["image"], image)
     image[:] = 0  # the environment draws into the same buffer again
     assert observation.images["image"].any()
     env.seen = np.zeros((4, 6, 3), np.float32)
@@ -156,13 +159,13 @@ def test_a_dictionary_is_sorted_into_its_parts() -> None:
     }
     robot = robot_of(Scripted(space, seen))
     assert robot.spec.observation == ObservationSpec(
-        proprio=5,
+        proprio=6,
         cameras={"wrist": (2, 2)},
         privileged=3,
-        proprio_names=("proprio.0", "proprio.1", "force.0", "force.1", "zeta.0"),
+        proprio_names=("proprio.0", "proprio.1", "force.0", "force.1", "zeta.0", "remaining_time"),
     )
     observation = robot.reset(0)
-    assert np.array_equal(observation.proprio, np.array([0.1, 0.2, 3, 4, 0.5], np.float32))
+    assert np.array_equal(observation.proprio, np.array([0.1, 0.2, 3, 4, 0.5, 1], np.float32))
     assert observation.privileged is not None and observation.privileged.dtype == np.float32
     assert observation.privileged.tolist() == [1, 2, 3]
     assert list(observation.images) == ["wrist"]
@@ -172,7 +175,7 @@ def test_a_goal_environment() -> None:
     keys = ("observation", "achieved_goal", "desired_goal")
     space = spaces.Dict({key: spaces.Box(-9, 9, (1,), np.float64) for key in keys})
     seen = {"observation": np.array([3.0]), "achieved_goal": np.array([1.0]), "desired_goal": np.array([2.0])}
-    assert robot_of(Scripted(space, seen)).reset(0).proprio.tolist() == [1, 2, 3]
+    assert robot_of(Scripted(space, seen)).reset(0).proprio.tolist() == [1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("key", ["proprio", "privileged"])
@@ -186,7 +189,7 @@ def test_an_observation_that_is_not_finite_is_a_fault(key: str, number: float) -
     env.seen = good | {key: np.array([0.0, number])}
     step = robot.step(np.zeros(2))
     assert step.fault == "observation is not finite"
-    assert np.array_equal(step.observation.proprio, SEEN.astype(np.float32))
+    assert step.observation.proprio == pytest.approx([0.25, -4.0, 0.98])
     with pytest.raises(DexloopError, match="after reset"):
         robot.reset(0)
 
@@ -241,12 +244,74 @@ def test_verdict_and_fault_are_read_from_info(info: dict[str, Any], success: boo
 def test_what_the_environment_says_of_itself_wins() -> None:
     env = Holding(VECTOR, SEEN)
     robot = robot_of(gymnasium.wrappers.OrderEnforcing(env), control_hz=99.0)
-    assert robot.spec == Holding.robot_spec
+    own = Holding.robot_spec
+    seen = ObservationSpec(3, proprio_names=("a", "b", "remaining_time"))
+    assert robot.spec == replace(own, observation=seen)
     assert isinstance(robot.reset(42), Observation) and env.reset_seed == 42
-    assert robot.hold().proprio.tolist() == [0.25, -4.0]
+    assert robot.hold().proprio.tolist() == [0.25, -4.0, 1.0]
     robot.stop()
     robot.rearm()
     assert env.calls == ("hold", "stop", "rearm") and env.actions == []
+
+
+class Timed(Holding):
+    """One whose second number is the time that remains."""
+
+    robot_spec = replace(
+        Holding.robot_spec, observation=ObservationSpec(proprio=2, proprio_names=("a", "remaining_time"))
+    )
+
+
+def test_the_remaining_time_counts_down_to_the_deadline() -> None:
+    robot = robot_of(Scripted(VECTOR, SEEN), max_steps=4)
+    seen = [robot.reset(0)] + [robot.step(np.zeros(2)).observation for _ in range(4)]
+    assert [o.proprio.tolist() for o in seen] == [[0.25, -4.0, left] for left in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    assert all(o.proprio.dtype == np.float32 for o in seen)
+    assert robot.step(np.zeros(2)).observation.proprio[2] == 0.0, "never below zero, whoever goes on"
+    assert robot.reset(0).proprio[2] == 1.0
+
+
+def test_no_time_of_the_task_passes_while_holding() -> None:
+    robot = robot_of(Holding(VECTOR, SEEN))
+    robot.reset(0)
+    robot.step(np.zeros(2))
+    left = [robot.hold().proprio[2] for _ in range(3)]
+    assert left == pytest.approx([8 / 9] * 3)
+
+
+@pytest.mark.parametrize("names", [("a",), ()])
+def test_names_that_do_not_fit_what_is_seen_are_not_taken(names: tuple[str, ...]) -> None:
+    env = Holding(VECTOR, SEEN)
+    env.robot_spec = replace(Holding.robot_spec, observation=ObservationSpec(2, proprio_names=names))
+    assert robot_of(env).spec.observation.proprio_names == ("proprio.0", "proprio.1", "remaining_time")
+
+
+def test_an_environment_that_counts_down_itself_is_believed() -> None:
+    robot = robot_of(Timed(VECTOR, np.array([0.25, 0.5])))
+    assert robot.spec == Timed.robot_spec
+    assert robot.reset(0).proprio.tolist() == robot.step(np.zeros(2)).observation.proprio.tolist() == [0.25, 0.5]
+
+
+def test_a_fault_while_holding_is_raised() -> None:
+    env = Holding(VECTOR, SEEN)
+    robot = robot_of(env)
+    robot.reset(0)
+    env.seen = np.array([np.nan, 0.0])
+    with pytest.raises(RobotFault, match="observation is not finite"):
+        robot.hold()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_steps": 20}, "--gym.max-steps 20: .* says itself that it is 100"),
+        ({"control_hz": 5.0}, "--gym.control-hz 5: .* says itself that it is 10"),
+    ],
+)
+def test_what_an_environment_says_of_itself_is_not_contradicted(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DexloopError, match=message):
+        open_gym("gym:dexloop/CupTaking-v0", **given)
+    assert open_gym("gym:dexloop/CupTaking-v0", max_steps=100, control_hz=10.0).spec.max_steps == 100
 
 
 def test_without_hold_the_robot_says_so() -> None:
@@ -321,9 +386,9 @@ def test_an_unknown_environment_names_the_flag(env_id: str) -> None:
 
 
 def test_the_simulated_robot_is_a_gymnasium_environment() -> None:
-    pytest.importorskip("dexloop.sim.env")
     robot = open_gym("gym:dexloop/CupTaking-v0")
     assert robot.spec.can_hold and robot.spec.observation.cameras
+    assert robot.spec.observation == DexEnv().robot_spec.observation, "it counts the remaining time itself"
     observation = robot.reset(7)
     assert set(observation.images) == set(robot.spec.observation.cameras)
     step = robot.step(np.zeros(robot.spec.action.size, np.float32))

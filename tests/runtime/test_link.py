@@ -62,6 +62,21 @@ def test_an_interrupted_receiver_gets_the_same_episode_again(tmp_path: Path) -> 
     assert [number for number, _ in receiver.receive()] == [1, 2]
 
 
+def test_an_amended_episode_is_received_again_with_its_new_verdict(tmp_path: Path) -> None:
+    sender, receiver = actor(tmp_path), learner(tmp_path)
+    for index in range(3):
+        sender.send(make_episode(SMALL_ROBOT, index, success=False))
+    assert len(list(receiver.receive())) == 3
+    sender.episodes.amend(1, success=True)
+    ((number, episode),) = receiver.receive()
+    assert number == 1 and episode.success and episode.transitions[-1].reward == 1.0
+    sender.episodes.amend(1, success=True)
+    assert list(receiver.receive()) == [], "the same verdict is nothing new"
+    sender.episodes.amend(1, success=False)
+    sender.send(make_episode(SMALL_ROBOT, 3))
+    assert [(number, e.success) for number, e in receiver.receive()] == [(1, False), (3, True)]
+
+
 def test_a_policy_is_taken_once_until_there_is_a_newer_one(tmp_path: Path) -> None:
     sender, receiver = actor(tmp_path), learner(tmp_path)
     assert sender.latest_policy() is None

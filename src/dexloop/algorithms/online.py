@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.sac import ActorCritic
-from dexloop.algorithms.samples import add_episode
+from dexloop.algorithms.samples import add_episode, rewards_of
 from dexloop.data.replay import Replay
 from dexloop.networks.agent import Agent
-from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.storage import Architecture, agent_to_bytes
 from dexloop.types import Episode
 
@@ -19,12 +19,15 @@ from dexloop.types import Episode
 class OnlineLearner:
     """Encodes each episode once, when it arrives; every update then costs what state updates cost."""
 
-    def __init__(self, architecture: Architecture, latent: LatentEncoder, replay: Replay, learner: ActorCritic) -> None:
+    def __init__(
+        self, architecture: Architecture, encoder: EpisodeEncoder, replay: Replay, learner: ActorCritic
+    ) -> None:
         self.architecture = architecture
-        self.latent = latent
+        self.encoder = encoder
         self.replay = replay
         self.learner = learner
         self.online_steps = 0
+        self._taken: set[str] = set()
 
     @property
     def updates(self) -> int:
@@ -33,29 +36,36 @@ class OnlineLearner:
 
     def add_demonstration(self, key: str, episode: Episode) -> None:
         """Put a demonstration into the demonstration half; it is never evicted."""
-        add_episode(self.replay, self.latent, key, episode, demonstration=True, online=False)
+        add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=True, online=False)
 
     def add(self, key: str, episode: Episode) -> None:
-        """Put an online episode into the replay, and into the demonstration half if it succeeded."""
-        if key in self.replay:
+        """Put an online episode into the replay, and into the demonstration half if it succeeded.
+
+        One that came before is taken for amended: its verdict may have changed since, its steps have not.
+        """
+        succeeded = episode.success
+        if key in self._taken:
+            terminated = episode.transitions[-1].terminated
+            self.replay.amend(key, rewards_of(episode), terminated=terminated, demonstration=succeeded)
             return
-        add_episode(self.replay, self.latent, key, episode, demonstration=episode.success, online=True)
+        add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=succeeded, online=True)
         self.online_steps += len(episode)
+        self._taken.add(key)
 
     def update(self) -> Mapping[str, float]:
         """One update of the actor with its critic updates."""
         return {name: float(value) for name, value in self.learner.update().items()}
 
     def policy(self, version: int) -> bytes:
-        """The present policy as a file's content."""
-        agent = Agent(self.latent, self.learner.policy)
-        return agent_to_bytes(agent, self.architecture, version=version)
+        """The present policy as a file's content; its facts say how many online steps it could learn from."""
+        agent = Agent(self.encoder.latent, self.learner.policy)
+        return agent_to_bytes(agent, self.architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds; the replay is not part of it, as the episodes are on the disk."""
         return {
             "learner": self.learner.state_dict(),
-            "latent": dict(self.latent.state_dict()),
+            "latent": dict(self.encoder.latent.state_dict()),
             "sampler": self.replay.generator_state(),
             "torch": torch.get_rng_state(),
         }
@@ -63,6 +73,6 @@ class OnlineLearner:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.learner.load_state_dict(state["learner"])
-        self.latent.load_state_dict(state["latent"])
+        self.encoder.latent.load_state_dict(state["latent"])
         self.replay.set_generator_state(state["sampler"])
         torch.set_rng_state(state["torch"])

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dexloop.networks.encoders import KeypointEncoder, random_shift
+from dexloop.errors import DexloopError
+from dexloop.networks.encoders import random_shift
 from dexloop.networks.latent import stack_images
+from dexloop.networks.pretrained import ImageEncoder
 from dexloop.types import Episode
 
 
@@ -22,6 +24,8 @@ class RepresentationConfig:
     horizons: how many control steps ahead the robot's own motion is predicted from a frame. Where
     the hand will be in a demonstration says where the object is, without anybody naming an object.
     proprio_dropout: how often the action head must do without proprioception, so that it looks.
+    crops: versions of each frame that clone and critics learn on, the first as it is and the others shifted as
+    in the encoder's training; a batch draws one for each observation and, on its own, one for what followed it.
     """
 
     updates: int = 1_500
@@ -32,6 +36,14 @@ class RepresentationConfig:
     horizons: tuple[int, ...] = (5, 10, 20, 40)
     prediction_weight: float = 1.0
     proprio_dropout: float = 0.3
+    crops: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if self.crops < 1:
+            raise DexloopError(f"--representation.crops must be at least 1, got {self.crops}")
+        if self.shift < 0:
+            raise DexloopError(f"--representation.shift must not be negative, got {self.shift}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +83,18 @@ def gather_frames(episodes: Sequence[Episode], cameras: Sequence[str], horizons:
 
 
 def train_encoder(
-    encoder: KeypointEncoder,
+    encoder: ImageEncoder,
     frames: FrameSet,
     config: RepresentationConfig,
     progress: Callable[[int, float], None] = lambda update, loss: None,
 ) -> float:
-    """Fit ``encoder`` (in place) to predict actions and futures; return the last loss."""
+    """Fit what can be trained of ``encoder`` (in place) to predict actions and futures; return the last loss."""
     features = encoder.feature_size
     action_head = _mlp(features + frames.proprio.shape[1], frames.actions.shape[1])
     future_head = _mlp(features, frames.futures.shape[1])
     modules = nn.ModuleList([encoder, action_head, future_head])
-    optimizer = torch.optim.AdamW(
-        modules.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, max(config.updates, 2))
     loss = torch.zeros(())
     for update in range(config.updates):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dexloop.core import RewardModel
 from dexloop.data.replay import Replay
-from dexloop.networks.latent import LatentEncoder
 from dexloop.types import Episode, Observation, Step
 
 
@@ -19,20 +19,13 @@ def observations_of(episode: Episode) -> list[Observation]:
     return [t.observation for t in steps] + [steps[-1].next_observation]
 
 
-def until_success(episode: Episode) -> Episode:
-    """The episode up to its first success, which ends it with reward 1; the tail recorded after is cut."""
-    for index, transition in enumerate(episode.transitions):
-        if transition.success:
-            last = replace(transition, reward=1.0, terminated=True, truncated=False)
-            return replace(episode, transitions=(*episode.transitions[:index], last))
-    return episode
+def first_success(episode: Episode) -> int | None:
+    """The step at which the episode first succeeded in its own words, None if it never did."""
+    return next((index for index, t in enumerate(episode.transitions) if t.success), None)
 
 
-def judged_by(reward: RewardModel, episode: Episode) -> Episode:
-    """The episode up to where ``reward`` sees success, so that all of a replay is judged alike.
-
-    Where it sees none, the episode's own success stands: a person or the simulation has said so.
-    """
+def success_seen_by(reward: RewardModel, episode: Episode) -> int | None:
+    """The step at which ``reward`` first sees success, None if it never does."""
     reward.reset()
     for index, transition in enumerate(episode.transitions):
         step = Step(
@@ -44,29 +37,45 @@ def judged_by(reward: RewardModel, episode: Episode) -> Episode:
             success=transition.true_success,
         )
         if reward.judge(transition.observation, step).success:
-            last = replace(transition, reward=1.0, success=True, terminated=True, truncated=False)
-            before = [replace(t, reward=0.0, success=False) for t in episode.transitions[:index]]
-            return replace(episode, transitions=(*before, last), success=True)
-    return until_success(episode)
+            return index
+    return None
+
+
+def until_success(episode: Episode, seen: int | None = None) -> Episode:
+    """The episode up to its success, which ends it with reward 1 and is the only reward; the tail after it is cut.
+
+    seen: the step at which a reward model sees success. Where it sees none, the episode's own first success stands: a
+    person or the simulation has said so. Without either the episode stays as it is.
+    """
+    index = first_success(episode) if seen is None else seen
+    if index is None:
+        return episode
+    last = replace(episode.transitions[index], reward=1.0, success=True, terminated=True, truncated=False)
+    before = [replace(t, reward=0.0, success=False) for t in episode.transitions[:index]]
+    return replace(episode, transitions=(*before, last), success=True)
+
+
+def rewards_of(episode: Episode) -> Tensor:
+    """The rewards (T,)."""
+    return torch.tensor([t.reward for t in episode.transitions], dtype=torch.float32)
 
 
 def add_episode(
     replay: Replay,
-    latent: LatentEncoder,
     key: str,
     episode: Episode,
+    latents: Tensor,
     *,
     demonstration: bool,
     online: bool,
 ) -> None:
-    """Encode an episode, once, and store it."""
-    steps = episode.transitions
+    """Store an episode whose latents (T + 1, crops, D) are known."""
     replay.add(
         key,
-        latent.encode(observations_of(episode))[:, None],
-        torch.from_numpy(np.stack([t.executed for t in steps])),
-        torch.tensor([t.reward for t in steps], dtype=torch.float32),
-        terminated=steps[-1].terminated,
+        latents,
+        torch.from_numpy(np.stack([t.executed for t in episode.transitions])),
+        rewards_of(episode),
+        terminated=episode.transitions[-1].terminated,
         demonstration=demonstration,
         online=online,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +87,16 @@ def with_verdict(columns: Columns, success: bool) -> Columns:
 
 def to_transitions(
     columns: Mapping[str, NDArray[Any]],
-    frames: Mapping[str, ImageArray],
+    images: Sequence[Mapping[str, ImageArray]],
     loose: Mapping[int, Observation],
 ) -> tuple[Transition, ...]:
-    """The steps again. frames: {camera: (T, H, W, 3)}; loose: next-observations without a row, by step."""
+    """The steps again. images: each step's, {camera: (H, W, 3)}; loose: next-observations without a row, by step."""
     count = len(columns[schema.EXECUTED])
     privileged = columns.get(schema.PRIVILEGED)
     seen = [
         Observation(
             proprio=columns[schema.STATE][step],
-            images={camera: images[step] for camera, images in frames.items()},
+            images=images[step],
             privileged=None if privileged is None else privileged[step],
         )
         for step in range(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from dexloop.data.columns import check_episode, episode_columns, to_transitions,
 from dexloop.data.files import WriterLock, remove_files, write_file, write_together
 from dexloop.data.index import EpisodeRow
 from dexloop.data.info import EpisodeInfo, info_of, info_to_json
+from dexloop.data.late import LateImages
 from dexloop.data.layout import Layout, info_file, read_layout, robot_file
 from dexloop.data.loose import LooseObservations, encode_loose
 from dexloop.data.parquet import Columns, encode_columns
@@ -184,13 +186,21 @@ class EpisodeDataset:
         catalog.put(replace(row, stats=stats), info)
         catalog.save(index)
 
-    def episode(self, index: int) -> Episode:
-        """An episode with everything, images decoded. Raises DexloopError where a file is damaged."""
-        row, columns, frames, after = self._read(index)
-        steps = {camera: images[: row.length] for camera, images in frames.items()}
+    def episode(self, index: int, *, late: bool = False) -> Episode:
+        """An episode with everything. Raises DexloopError where a file is damaged.
+
+        late: decode the images only when one of them is looked at; a damaged video is noticed only then.
+        """
+        if late:
+            columns, after = self.columns(index), self.after(index)
+            cameras, frames = tuple(self._layout.spec.observation.cameras), cache(partial(self.frames, index))
+            images = [LateImages(cameras, frames, step) for step in range(self._row(index).length)]
+        else:
+            row, columns, decoded, after = self._read(index)
+            images = [{camera: seen[step] for camera, seen in decoded.items()} for step in range(row.length)]
         info = self.episode_info(index)
         return Episode(
-            transitions=to_transitions(columns, steps, after.observations()),
+            transitions=to_transitions(columns, images, after.observations()),
             task=info.task,
             seed=info.seed,
             success=info.success,

@@ -1,4 +1,4 @@
-"""One preallocated ring of latent observations for online and demonstration data."""
+"""One ring of latent observations for online and demonstration data."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from dexloop.data.rows import Rows
 from dexloop.errors import DexloopError
+
+_MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:
     """capacity: rows (observations) kept. discount: gamma. n_step: steps summed in a target.
 
+    memory: how many MiB of latents are held in memory; a replay that may grow larger maps them to a file in the run
+    directory, from which sampling costs no more as long as the system has memory to spare. A row has 4 bytes an
+    entry and crop, some 600 bytes with two cameras.
     deadline_is_terminal: whether running out of time ends the return. Right where the remaining time
     is part of the observation (Pardo et al., arXiv 1712.00378), as it is for dexloop's robots; then
     values are bounded by what can still happen.
@@ -27,6 +32,7 @@ class ReplayConfig:
     discount: float = 0.97
     n_step: int = 3
     deadline_is_terminal: bool = True
+    memory: int = 256
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
@@ -34,6 +40,8 @@ class ReplayConfig:
             raise DexloopError(f"replay capacity and n-step must be at least 1, got {self.capacity} and {self.n_step}")
         if not 0.0 < self.discount <= 1.0:
             raise DexloopError(f"--algorithm.replay.discount must lie in (0, 1], got {self.discount}")
+        if self.memory < 0:
+            raise DexloopError(f"--algorithm.replay.memory must not be negative, got {self.memory}")
 
 
 class Batch(NamedTuple):
@@ -63,8 +71,8 @@ class Replay:
     """Episodes laid out row after row, each followed by its terminal observation.
 
     So the next observation of row i is row i + 1, whatever ended the episode, and an n-step target
-    stops at the row that ``_end`` names. Demonstrations are never evicted; online episodes are, the
-    oldest first, when the ring is full.
+    stops at the row that ``_end`` names. Demonstrations are never evicted; online episodes are, strictly
+    the oldest first, when the ring is full.
     """
 
     def __init__(
@@ -77,14 +85,15 @@ class Replay:
         seed: int = 0,
         spill: Path | None = None,
     ) -> None:
-        """crops: augmented versions kept of each observation. spill: a file to map the latents to."""
+        """crops: augmented versions kept of each observation. spill: a folder for latents of more than
+
+        ``config.memory``; without it they stay in memory. Raises DexloopError where it cannot be written to.
+        """
         self.config = config
         rows = config.capacity
-        shape = (rows, crops, latent_size)
-        if spill is None:
-            self._latents = torch.zeros(shape)
-        else:
-            self._latents = torch.from_numpy(np.memmap(spill, np.float32, "w+", shape=shape))
+        large = 4 * rows * crops * latent_size > config.memory * _MIB
+        self._rows = Rows((rows, crops, latent_size), spill if large else None)
+        self._latents = torch.from_numpy(self._rows.array)
         self._actions = torch.zeros(rows, action_size)
         self._rewards = torch.zeros(rows)
         self._terminal = torch.zeros(rows, dtype=torch.bool)
@@ -134,7 +143,7 @@ class Replay:
 
         demonstration, online: which halves of a batch may draw from it (both for a copied success).
         Adding a key again changes nothing, so a message that comes twice does no harm. Raises
-        DexloopError when the episode finds no room beside the demonstrations.
+        DexloopError when the episode finds no room beside the demonstrations, or on the disk.
         """
         length = len(actions)
         if key in self._episodes:
@@ -145,15 +154,21 @@ class Replay:
             )
         start = self._allocate(length + 1)
         end = start + length
-        self._latents[start : end + 1] = latents
+        self._rows.write(start, latents.numpy())
         self._actions[start:end] = actions
-        self._rewards[start:end] = rewards
-        self._terminal[start:end] = False
-        self._terminal[end - 1] = terminated or self.config.deadline_is_terminal
         self._end[start : end + 1] = end
-        self._outcomes[start:end] = _returns(rewards, self.config.discount)
         protected = demonstration and not online
-        self._episodes[key] = _Stored(start, length, demonstration, protected)
+        stored = self._episodes[key] = _Stored(start, length, demonstration, protected)
+        self._judge(stored, rewards, terminated)
+        self._index()
+
+    def amend(self, key: str, rewards: Tensor, *, terminated: bool, demonstration: bool) -> None:
+        """Give an online episode other rewards (T,) and another end; nothing where it is not here any more."""
+        stored = self._episodes.get(key)
+        if stored is None:
+            return
+        stored.demonstration = demonstration
+        self._judge(stored, rewards, terminated)
         self._index()
 
     def sample(self, count: int, demonstrations: float = 0.5) -> Batch:
@@ -168,6 +183,13 @@ class Replay:
             self._draw(self._demonstrations, from_demonstrations),
         ]
         return self._gather(torch.cat(halves))
+
+    def _judge(self, stored: _Stored, rewards: Tensor, terminated: bool) -> None:
+        start, end = stored.start, stored.start + stored.length
+        self._rewards[start:end] = rewards
+        self._terminal[start:end] = False
+        self._terminal[end - 1] = terminated or self.config.deadline_is_terminal
+        self._outcomes[start:end] = _returns(rewards, self.config.discount)
 
     def _draw(self, pool: Tensor, count: int) -> Tensor:
         if count == 0:
@@ -199,20 +221,26 @@ class Replay:
         return flat.index_select(0, rows * crops + chosen)
 
     def _allocate(self, rows: int) -> int:
-        """The first row of ``rows`` free ones in a run, evicting the oldest online episodes."""
+        """The first row of ``rows`` free ones in a run, evicting the oldest online episodes.
+
+        The head goes round the ring, so online episodes lie behind it in the order of their age, the oldest next.
+        Whatever it passes is evicted, also what it only skips on its way to a run that is long enough: so
+        that order holds, and what is evicted is always the oldest.
+        """
+        start, passed = self._head, list[str]()
         for _ in range(2):
-            start = self._head
             while start + rows <= self.config.capacity:
                 blocking = self._overlapping(start, start + rows)
-                kept = [b for b in blocking if self._episodes[b].protected]
-                if kept:
-                    start = max(self._episodes[b].start + self._episodes[b].length + 1 for b in kept)
-                    continue
-                for key in blocking:
-                    del self._episodes[key]
-                self._head = start + rows
-                return start
-            self._head = 0
+                passed += [b for b in blocking if not self._episodes[b].protected]
+                kept = [self._episodes[b] for b in blocking if self._episodes[b].protected]
+                if not kept:
+                    for key in set(passed):
+                        del self._episodes[key]
+                    self._head = start + rows
+                    return start
+                start = max(e.start + e.length + 1 for e in kept)
+            passed += [b for b in self._overlapping(start, self.config.capacity) if not self._episodes[b].protected]
+            start = 0
         raise DexloopError(
             f"the replay is full of demonstrations; raise --algorithm.replay.capacity {self.config.capacity}"
         )
@@ -233,9 +261,9 @@ def _rows(episodes: list[_Stored]) -> Tensor:
 
 
 def _returns(rewards: Tensor, discount: float) -> Tensor:
-    result = torch.zeros(len(rewards))
+    returns: list[float] = []
     following = 0.0
-    for step in reversed(range(len(rewards))):
-        following = float(rewards[step]) + discount * following
-        result[step] = following
-    return result
+    for reward in reversed(rewards.tolist()):
+        following = reward + discount * following
+        returns.append(following)
+    return torch.tensor(returns[::-1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +12,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """keypoints: image points a camera yields. width: channels of the convolutions."""
+    """name: keypoints, a small network that is trained whole; or resnet10t or resnet18, a frozen ImageNet backbone
 
+    whose weights are fetched once from the Hugging Face hub (`pip install 'dexloop[pretrained]'`); only which points of
+    its maps count is then trained. keypoints: image points a camera yields. width: channels of
+    the small network's convolutions. weights: a safetensors file of the backbone as timm has it, instead of the hub's.
+    """
+
+    name: Literal["keypoints", "resnet10t", "resnet18"] = "keypoints"
     keypoints: int = 32
     width: int = 16
+    weights: Path | None = None
 
 
 class SpatialSoftArgmax(nn.Module):
@@ -68,14 +77,15 @@ def _tower(config: EncoderConfig) -> nn.Sequential:
     )
 
 
-def random_shift(images: Tensor, pixels: int) -> Tensor:
+def random_shift(images: Tensor, pixels: int, generator: torch.Generator | None = None) -> Tensor:
     """Shift each image by up to ``pixels`` in both directions, edges repeated (DrQ, arXiv 2004.13649).
 
     images (B, cameras, 3, H, W); every camera of every sample is shifted on its own.
     """
     batch, cameras, _, height, width = images.shape
     # Moving along clamped coordinates repeats the edges without making a padded copy.
-    offsets = torch.randint(-pixels, pixels + 1, (2, batch * cameras, 1), device=images.device)
+    size = (2, batch * cameras, 1)
+    offsets = torch.randint(-pixels, pixels + 1, size, generator=generator, device=images.device)
     rows = (torch.arange(height, device=images.device) + offsets[0]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) + offsets[1]).clamp(0, width - 1)
     index = torch.arange(batch * cameras, device=images.device)[:, None, None]

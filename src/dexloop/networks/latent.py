@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dexloop.networks.encoders import KeypointEncoder
+from dexloop.networks.encoders import random_shift
+from dexloop.networks.pretrained import ImageEncoder
 from dexloop.types import Observation
 
 # A feature that hardly moves in the demonstrations must not be blown up into noise.
 _SMALLEST_DEVIATION = 0.02
 _LATENT_LIMIT = 5.0
+# To be raised whenever the same weights give other latents than before, as kept ones are then of no use.
+_LATENT_VERSION = 1
 
 
 class LatentEncoder(nn.Module):
@@ -25,7 +28,7 @@ class LatentEncoder(nn.Module):
     simulation's state is. The whole module is frozen while a policy learns on its outputs.
     """
 
-    def __init__(self, state_size: int, encoder: KeypointEncoder | None, *, privileged: bool) -> None:
+    def __init__(self, state_size: int, encoder: ImageEncoder | None, *, privileged: bool) -> None:
         super().__init__()
         self.encoder = encoder
         self.privileged = privileged
@@ -36,32 +39,51 @@ class LatentEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(self.size))
         self.register_buffer("deviation", torch.ones(self.size))
 
-    def raw(self, observations: Sequence[Observation], chunk: int = 256) -> Tensor:
-        """Latents (B, D) before standardisation; images pass through in chunks to bound memory."""
+    def raw(
+        self,
+        observations: Sequence[Observation],
+        *,
+        shift: int = 0,
+        generator: torch.Generator | None = None,
+        chunk: int = 256,
+    ) -> Tensor:
+        """Latents (B, D) before standardisation; images pass through in chunks to bound memory.
+
+        shift, generator: move every image at random by up to so many pixels first, as ``random_shift`` does.
+        """
         states = torch.from_numpy(np.stack([self._state(o) for o in observations]))
         if self.encoder is None:
             return states
+        parts: list[Tensor] = []
         with torch.no_grad():
-            parts = [
-                self.encoder(stack_images(observations[i : i + chunk], self.encoder.cameras))
-                for i in range(0, len(observations), chunk)
-            ]
+            for first in range(0, len(observations), chunk):
+                images = stack_images(observations[first : first + chunk], self.encoder.cameras)
+                parts.append(self.encoder(random_shift(images, shift, generator) if shift else images))
         return torch.cat([states, torch.cat(parts)], -1)
 
-    def fit(self, observations: Sequence[Observation]) -> None:
-        """Set mean and deviation from these observations (the demonstrations')."""
+    def fit(self, observations: Sequence[Observation], reach_zero: Sequence[int] = ()) -> None:
+        """Set mean and deviation from these observations (the demonstrations').
+
+        reach_zero: entries that go down to zero in other episodes, as the remaining time does where demonstrations
+        end long before the deadline: their deviation is wide enough that zero is not clipped.
+        """
         raw = self.raw(observations)
         self.mean.copy_(raw.mean(0))
         self.deviation.copy_(raw.std(0).clamp(min=_SMALLEST_DEVIATION))
+        for entry in reach_zero:
+            self.deviation[entry] = max(self.deviation[entry], abs(self.mean[entry]) / _LATENT_LIMIT)
 
-    def encode(self, observations: Sequence[Observation]) -> Tensor:
-        """Standardised latents (B, D)."""
-        latents = (self.raw(observations) - self.mean) / self.deviation
+    def encode(
+        self, observations: Sequence[Observation], *, shift: int = 0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Standardised latents (B, D), of images shifted at random where ``shift`` says so."""
+        latents = (self.raw(observations, shift=shift, generator=generator) - self.mean) / self.deviation
         return latents.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
 
     def fingerprint(self) -> str:
-        """A hash of every parameter and buffer; latents made under another one are not the same thing."""
-        digest = hashlib.sha256()
+        """A hash of all that latents depend on; those made under another one are not the same thing."""
+        images = None if self.encoder is None else (self.encoder.cameras, self.encoder.config)
+        digest = hashlib.sha256(repr((_LATENT_VERSION, self.privileged, images)).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -1,29 +1,40 @@
-"""Evaluate a policy: N trials on test seeds, acting on the mean, judged by the environment."""
+"""Evaluate a policy: N trials on test seeds, acting on the mean, judged by whoever knows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from dexloop.config import RunConfig
-from dexloop.core import Policy, RewardModel, Robot
-from dexloop.episode import run_episode
+from dexloop.core import Operator, Policy, RewardModel, Robot
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.episode import VoidLimit, run_episode
+from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
-from dexloop.progress import Bar
+from dexloop.pipeline.operators import opened_judge
+from dexloop.pipeline.robots import training_reward
+from dexloop.progress import Bar, say
 from dexloop.report.statistics import wilson_interval
 from dexloop.rewards.environment import EnvironmentReward
+from dexloop.rewards.person import PersonReward
+from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode, Judgement, Observation, Step
 
+JudgedBy = Literal["simulation", "classifier", "person"]
+"""Whose word a success is: the environment's own, the reward classifier's, or the operator's verdict."""
+
 
 class JudgeWithWitness:
-    """The environment's reward, while a second reward model watches; they may disagree."""
+    """A reward model's verdict, while a second one watches; they may disagree."""
 
-    def __init__(self, witness: RewardModel | None) -> None:
-        self._judge = EnvironmentReward()
+    def __init__(self, judge: RewardModel, witness: RewardModel | None) -> None:
+        self._judge = judge
         self._witness = witness
         self.witness_fired = False
 
@@ -35,7 +46,7 @@ class JudgeWithWitness:
             self._witness.reset()
 
     def judge(self, observation: Observation, step: Step) -> Judgement:
-        """The environment's verdict; what the witness says is only remembered."""
+        """The judge's verdict; what the witness says is only remembered."""
         if self._witness is not None:
             self.witness_fired |= self._witness.judge(observation, step).success
         return self._judge.judge(observation, step)
@@ -46,7 +57,8 @@ class Evaluation:
     """What trials of one policy gave; mean_steps: of the successful ones, None without any.
 
     classifier_disagreement: share of the trials in which the reward classifier had not the same
-    verdict as the environment, None without a classifier.
+    verdict as the environment, None unless the environment judged beside a classifier. faults: trials
+    that a fault ended; they count as failures. judged_by: whose word the successes are.
     """
 
     trials: int
@@ -57,6 +69,47 @@ class Evaluation:
     classifier_disagreement: float | None
     wall_seconds: float
     steps: tuple[int | None, ...]
+    faults: int = 0
+    judged_by: JudgedBy = "simulation"
+
+
+def evaluate_in_run(config: RunConfig, run: RunDirectory, robot: Robot, policy: Policy, name: str) -> Evaluation:
+    """The configured number of trials of ``policy``, judged by whoever does in this run."""
+    judged_by = who_judges(config, run)
+    classifier = None
+    if config.reward == "classifier" and run.classifier.is_file():
+        classifier = training_reward(config, run, robot.spec)
+    with opened_judge(config, robot.spec) if judged_by == "person" else nullcontext() as person:
+        return evaluate_policy(
+            config,
+            robot,
+            policy,
+            config.trials,
+            judged_by=judged_by,
+            classifier=classifier,
+            person=person,
+            label=f"evaluate {name}",
+        )
+
+
+def who_judges(config: RunConfig, run: RunDirectory) -> JudgedBy:
+    """Who says whether a trial of this run succeeded.
+
+    The simulation where it has ever said so of a demonstration, or is the reward; else the classifier, once there is
+    one; else a person, who judges everything where a person's verdicts are the reward.
+    """
+    if config.reward == "person":
+        return "person"
+    if config.reward == "simulation" or demonstrations_judged_by(EpisodeDataset.open(run.demos)) == "simulation":
+        return "simulation"
+    return "classifier" if run.classifier.is_file() else "person"
+
+
+def demonstrations_judged_by(dataset: EpisodeDataset) -> JudgedBy:
+    """Whose word the success of these demonstrations is: a person's where each was ended by a verdict alone."""
+    infos = [dataset.episode_info(index) for index in dataset.episodes]
+    silent = all(info.true_success is None and (not info.success or "verdict" in info.info) for info in infos)
+    return "person" if silent else "simulation"
 
 
 def evaluate_policy(
@@ -66,43 +119,85 @@ def evaluate_policy(
     trials: int,
     *,
     purpose: Purpose = Purpose.TEST,
-    witness: RewardModel | None = None,
+    judged_by: JudgedBy = "simulation",
+    classifier: RewardModel | None = None,
+    person: Operator | None = None,
     label: str = "evaluation",
 ) -> Evaluation:
-    """Run ``trials`` episodes and count."""
+    """Run ``trials`` episodes and count.
+
+    classifier: needed where it judges; where the simulation does it only watches. person: needed where they judge; a
+    trial that they discard is done again, and one without their verdict has failed.
+    A trial that a fault ended counts as failed. Raises DexloopError when several trials in a row were void and when
+    the person stops, and ValueError where the judge is missing.
+    """
     began = time.perf_counter()
-    reward = JudgeWithWitness(witness)
+    reward = _reward(judged_by, classifier, person)
+    witnessed = judged_by == "simulation" and classifier is not None
     steps: list[int | None] = []
-    disagreements = 0
+    disagreements = faults = 0
+    silent = judged_by == "simulation"
+    limit = VoidLimit()
     # A second after success lets the classifier's debounce finish; it does not change the verdict.
-    tail = round(robot.spec.control_hz) if witness is not None else 0
+    tail = round(robot.spec.control_hz) if witnessed else 0
     with Bar(label, trials, "trials") as bar:
-        for trial in range(trials):
+        while len(steps) < trials:
             episode = run_episode(
                 robot,
                 policy,
                 reward,
                 HumanGate(),
-                seed=episode_seed(purpose, config.seed, trial),
+                seed=episode_seed(purpose, config.seed, len(steps)),
+                operator=person if judged_by == "person" else None,
                 tail_steps=tail,
             )
+            if episode.stop:
+                raise DexloopError(f"{label}: stopped after {len(steps)} of {trials} trials; nothing of it is kept")
+            limit.check(episode)
+            if not (episode.valid or "fault" in episode.info):
+                continue
             steps.append(steps_to_success(episode))
+            faults += "fault" in episode.info
             disagreements += reward.witness_fired != episode.success
+            silent = silent and episode.true_success is None and not episode.success
             done = sum(s is not None for s in steps)
-            bar.update(trial + 1, f"success {done}/{trial + 1}")
+            bar.update(len(steps), f"success {done}/{len(steps)}, judged by the {judged_by}")
+    if silent:
+        say(f"warning: {robot.spec.name} never said whether a trial succeeded; no success may mean no judge")
     return summarise(
         steps,
         time.perf_counter() - began,
-        disagreements / trials if witness is not None else None,
+        disagreements / trials if witnessed else None,
+        faults=faults,
+        judged_by=judged_by,
     )
 
 
+def _reward(judged_by: JudgedBy, classifier: RewardModel | None, person: Operator | None) -> JudgeWithWitness:
+    if judged_by == "simulation":
+        return JudgeWithWitness(EnvironmentReward(), classifier)
+    if judged_by == "person" and person is not None:
+        return JudgeWithWitness(PersonReward(), None)
+    if judged_by == "classifier" and classifier is not None:
+        return JudgeWithWitness(classifier, None)
+    raise ValueError(f"evaluate_policy: trials are to be judged by a {judged_by}, but none was given")
+
+
 def steps_to_success(episode: Episode) -> int | None:
-    """Control steps until the first success, None if it never came."""
+    """Control steps until the first success, None if it never came or the episode's verdict is another."""
+    if not episode.success:
+        return None
     return next((i + 1 for i, t in enumerate(episode.transitions) if t.success), None)
 
 
-def summarise(steps: Sequence[int | None], wall_seconds: float, disagreement: float | None = None) -> Evaluation:
+def summarise(
+    steps: Sequence[int | None],
+    wall_seconds: float,
+    disagreement: float | None = None,
+    *,
+    faults: int = 0,
+    judged_by: JudgedBy = "simulation",
+) -> Evaluation:
     """Count the trials."""
     done = [s for s in steps if s is not None]
     return Evaluation(
@@ -114,4 +209,6 @@ def summarise(steps: Sequence[int | None], wall_seconds: float, disagreement: fl
         classifier_disagreement=disagreement,
         wall_seconds=wall_seconds,
         steps=tuple(steps),
+        faults=faults,
+        judged_by=judged_by,
     )

@@ -8,31 +8,26 @@ import signal
 import sys
 import time
 from collections import deque
-from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 
-from dexloop.algorithms.iborl import ImitationRegulariser
-from dexloop.algorithms.online import OnlineLearner
-from dexloop.algorithms.sac import ActorCritic
-from dexloop.algorithms.samples import judged_by, until_success
 from dexloop.config import RunConfig, read_config
-from dexloop.core import Policy, Robot
+from dexloop.core import Operator, Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.data.replay import Replay
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.networks.storage import load_agent
-from dexloop.pipeline.record import open_dataset
+from dexloop.operators.keyboard import KeyboardOperator
+from dexloop.pipeline.learner import build_learner
+from dexloop.pipeline.record import next_attempt, open_dataset
 from dexloop.pipeline.robots import training_reward
 from dexloop.progress import Bar, say
-from dexloop.runtime.actor import Actor
-from dexloop.runtime.learner import LearnerLoop
+from dexloop.runtime.actor import Actor, void_seconds
 from dexloop.runtime.leash import ActorEnd, LearnerEnd
-from dexloop.runtime.link import ActorSide, LearnerSide
+from dexloop.runtime.link import ActorSide
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode
@@ -42,71 +37,17 @@ _SLACK_UPDATES = 600
 _STOPPING_SECONDS = 60.0
 
 
-def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
-    """The learner of a run, with demonstrations and rollouts in its replay, resumed if it can be."""
-    torch.set_num_threads(1)
-    torch.manual_seed(config.seed)
-    prior = load_agent(run.prior)
-    algorithm = config.algorithm
-    agent = prior.agent
-    architecture = replace(
-        prior.architecture,
-        standard_deviation=algorithm.exploration,
-        learn_deviation=algorithm.learner.learn_temperature,
-    )
-    policy = architecture.head(agent.latent.size)
-    if algorithm.pretrained:
-        # A deviation that is to be learned is the one thing that the clone does not have.
-        policy.load_state_dict(agent.head.state_dict(), strict=False)
-    regulariser = None
-    if algorithm.regulariser is not None:
-        regulariser = ImitationRegulariser(load_agent(run.prior).agent.head, algorithm.regulariser)
-    actions = architecture.action_size
-    replay = Replay(agent.latent.size, actions, algorithm.replay, seed=config.seed)
-    learner = OnlineLearner(
-        architecture,
-        agent.latent,
-        replay,
-        ActorCritic(
-            policy,
-            replay,
-            algorithm.learner,
-            latent_size=agent.latent.size,
-            action_size=actions,
-            regulariser=regulariser,
-        ),
-    )
-    reward = training_reward(config, run, EpisodeDataset.open(run.demos).spec)
-    for index, episode in stored_episodes(run.demos):
-        learner.add_demonstration(f"demos/{index}", judged_by(reward, episode))
-    if algorithm.pretrained:
-        # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
-        for index, episode in stored_episodes(run.rollouts):
-            learner.add(f"rollouts/{index}", judged_by(reward, episode))
-    loop = LearnerLoop(learner, LearnerSide(run.episodes, run.policy), run.checkpoints, run.metrics, algorithm.pace)
-    for trouble in loop.resume():
-        say(f"warning: {trouble}")
-    loop.receive()
-    return loop
+def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> Actor:
+    """The actor of a run, at the point that its episodes on disk say.
 
-
-def stored_episodes(path: Path) -> list[tuple[int, Episode]]:
-    """The readable episodes of a dataset with their indices; none if there is no dataset."""
-    if not path.is_dir():
-        return []
-    dataset = EpisodeDataset.open(path)
-    return [(i, dataset.episode(i)) for i in dataset.episodes]
-
-
-def build_actor(config: RunConfig, run: RunDirectory, robot: Robot) -> Actor:
-    """The actor of a run, at the point that its episodes on disk say."""
+    The learner must have published: how many steps it has to learn from, the newest policy says, so that both count
+    the same ones. operator: who may take over.
+    """
     episodes = open_dataset(run.episodes, robot)
-    infos = [episodes.episode_info(i) for i in episodes.episodes]
-    spent, steps = sum(i.robot_seconds for i in infos), sum(i.length for i in infos)
-    if config.algorithm.pretrained:
-        rollouts = [until_success(e) for _, e in stored_episodes(run.rollouts)]
-        spent += sum(e.robot_seconds for e in rollouts)
-        steps += sum(len(e) for e in rollouts)
+    spent = _robot_seconds(episodes) + void_seconds(run.metrics.path)
+    if config.algorithm.pretrained and run.rollouts.is_dir():
+        spent += _robot_seconds(EpisodeDataset.open(run.rollouts))
+    steps = int(load_agent(run.policy).facts["steps"])
     return Actor(
         robot,
         _load_policy,
@@ -115,9 +56,17 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot) -> Actor:
         ActorSide(episodes, run.policy),
         run.metrics,
         lambda index: episode_seed(Purpose.TRAINING, config.seed, index),
+        operator=operator,
+        # Only a keyboard has to be told where the hands are; other operators see what they need.
+        listeners=(operator,) if isinstance(operator, KeyboardOperator) else (),
+        attempt=next_attempt(episodes, Purpose.TRAINING, config.seed),
         robot_seconds=spent,
         steps=steps,
     )
+
+
+def _robot_seconds(dataset: EpisodeDataset) -> float:
+    return sum(dataset.episode_info(i).robot_seconds for i in dataset.episodes)
 
 
 def _load_policy(path: Path) -> tuple[Policy, int]:
@@ -140,10 +89,11 @@ class TrainingBar:
         self.bar.update(actor.robot_seconds / 60, f"success {rate:.0f} % of last {len(self._recent)}, {hz:.0f} Hz")
 
 
-def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
+def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> None:
     """Episode, updates, episode, updates: deterministic, and what benchmark cells use."""
     loop = build_learner(config, run)
-    actor = build_actor(config, run, robot)
+    loop.publish()
+    actor = build_actor(config, run, robot, operator)
     shown = TrainingBar(config)
     try:
         with shown.bar:
@@ -158,7 +108,7 @@ def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot) -> N
         loop.checkpoint()
 
 
-def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> None:
+def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> None:
     """The actor here, the learner in a process of its own at lower priority; neither waits but for pace."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -174,10 +124,10 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot) -> No
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         shown = TrainingBar(config)
-        actor = build_actor(config, run, robot)
         torch.set_num_threads(1)
         while not learner.is_ready(patience=0.2):
             _require_alive(process.exitcode, run)
+        actor = build_actor(config, run, robot, operator)
         with shown.bar:
             while actor.robot_seconds < 60 * config.train.robot_minutes:
                 while actor.lead(config.algorithm.pace.updates_per_step) > _SLACK_UPDATES:

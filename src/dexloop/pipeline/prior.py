@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from dexloop.algorithms.bc import clone
+from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.representation import gather_frames, train_encoder
 from dexloop.algorithms.samples import add_episode, observations_of, until_success
 from dexloop.config import RunConfig
 from dexloop.data.replay import Replay, ReplayConfig
 from dexloop.networks.agent import Agent
+from dexloop.networks.pretrained import PretrainedEncoder, load_backbone
+from dexloop.networks.resnet import ResNetTrunk
 from dexloop.networks.storage import Architecture
 from dexloop.progress import Bar
 from dexloop.types import Episode, RobotSpec
@@ -27,7 +31,7 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
         action_size=spec.action.size,
         privileged=privileged,
         cameras=() if privileged else tuple(sorted(seen.cameras)),
-        encoder=config.encoder,
+        encoder=replace(config.encoder, weights=None),
         standard_deviation=config.algorithm.exploration,
         learn_deviation=config.algorithm.learner.learn_temperature,
         # A foreign environment's names are "key.index": its "target_position.0" is a goal, not what was commanded.
@@ -35,11 +39,19 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
     )
 
 
+def require_backbone(config: RunConfig) -> None:
+    """Raise DexloopError now, and not after the demonstrations, where the encoder's backbone cannot be had."""
+    if config.observation == "images" and config.encoder.name != "keypoints":
+        load_backbone(ResNetTrunk(config.encoder.name), config.encoder)
+
+
 def pretrain(config: RunConfig, spec: RobotSpec, demonstrations: Sequence[Episode]) -> tuple[Agent, Architecture]:
     """Train encoder and policy on the demonstrations alone."""
     torch.manual_seed(config.seed)
     architecture = architecture_of(config, spec)
     agent = architecture.build()
+    if isinstance(agent.latent.encoder, PretrainedEncoder):
+        load_backbone(agent.latent.encoder.trunk, config.encoder)
     if agent.latent.encoder is not None:
         frames = gather_frames(demonstrations, architecture.cameras, config.representation.horizons)
         with Bar("encoder", config.representation.updates, "updates") as bar:
@@ -51,13 +63,18 @@ def pretrain(config: RunConfig, spec: RobotSpec, demonstrations: Sequence[Episod
             )
             bar.update(config.representation.updates)
         agent.latent.eval()
-    agent.latent.fit([o for e in demonstrations for o in observations_of(e)])
+    # The critics must tell how near the deadline is, also where no demonstration came near it.
+    clocks = [i for i, name in enumerate(spec.observation.proprio_names) if name == "remaining_time"]
+    agent.latent.fit([o for e in demonstrations for o in observations_of(e)], reach_zero=clocks)
     agent.latent.requires_grad_(False)
 
     rows = sum(len(e) + 1 for e in demonstrations)
-    replay = Replay(agent.latent.size, spec.action.size, ReplayConfig(capacity=rows), seed=config.seed)
-    for index, episode in enumerate(demonstrations):
-        add_episode(replay, agent.latent, str(index), until_success(episode), demonstration=True, online=False)
+    crops, shift = config.representation.crops, config.representation.shift
+    encoder = EpisodeEncoder(agent.latent, crops=crops, shift=shift)
+    replay = Replay(agent.latent.size, spec.action.size, ReplayConfig(capacity=rows), crops=crops, seed=config.seed)
+    for index, episode in enumerate(until_success(e) for e in demonstrations):
+        key = f"demos/{index}"
+        add_episode(replay, key, episode, encoder(key, episode), demonstration=True, online=False)
     with Bar("clone", config.cloning.updates, "updates") as bar:
         clone(
             agent.head,

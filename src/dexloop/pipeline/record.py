@@ -7,12 +7,12 @@ from pathlib import Path
 from dexloop.config import RunConfig
 from dexloop.core import Operator, Policy, RewardModel, Robot
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.episode import run_episode
+from dexloop.episode import VoidLimit, run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.operators.idle import StillPolicy
+from dexloop.pipeline.robots import recording_reward
 from dexloop.progress import Bar, say
-from dexloop.rewards.environment import EnvironmentReward
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode, Transition
 
@@ -32,21 +32,23 @@ def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, p
     """Record until ``config.record.episodes`` successful demonstrations lie at ``path``.
 
     Failed attempts are not kept, as a person would throw them away; the seeds go on, so that the
-    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds, when the
-    operator stops, and when nobody says what success is.
+    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds, when several in
+    a row are void, when the operator stops, and when nobody says what success is.
     """
     dataset = open_dataset(path, robot)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
-    attempt = _next_attempt(dataset, config.seed)
+    attempt = next_attempt(dataset, Purpose.DEMONSTRATIONS, config.seed)
     tried = 0
+    person_judges = False
     verdicts = EnvironmentVerdicts()
+    limit = VoidLimit()
     with Bar("demonstrations", config.record.episodes, "episodes") as bar:
         bar.update(len(dataset))
         while len(dataset) < config.record.episodes:
             episode = run_episode(
                 robot,
                 StillPolicy(robot.spec),
-                EnvironmentReward(),
+                recording_reward(config),
                 HumanGate(),
                 seed=episode_seed(Purpose.DEMONSTRATIONS, config.seed, attempt),
                 operator=operator,
@@ -59,11 +61,19 @@ def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, p
                     f"the operator stopped after {len(dataset)} of {config.record.episodes} demonstrations; "
                     "the same command with --resume goes on"
                 )
+            limit.check(episode)
             # An operator's verdict alone is enough to record, but not to learn from the environment's reward.
             unheard = episode.success and config.reward == "simulation"
-            if not verdicts.given and (unheard or (tried >= _SILENT_ATTEMPTS and len(dataset) == 0)):
+            person_judges = person_judges or "verdict" in episode.info
+            silent = tried >= _SILENT_ATTEMPTS and len(dataset) == 0 and not person_judges
+            if config.reward == "person" and silent:
+                raise DexloopError(
+                    f"--reward person: --operator {config.operator} judged none of {tried} attempts; give --operator "
+                    "keyboard, or module:function that makes an operator with verdicts"
+                )
+            if config.reward != "person" and not verdicts.given and (unheard or silent):
                 raise DexloopError(_no_verdict(config, robot))
-            if episode.success and episode.valid:
+            if episode.success:
                 dataset.append(episode)
             bar.update(len(dataset), f"{tried} tried")
             if tried >= 30 and tried > 20 * (len(dataset) + 1):
@@ -88,8 +98,8 @@ class EnvironmentVerdicts:
 def _no_verdict(config: RunConfig, robot: Robot) -> str:
     return (
         f"--robot {config.robot}: {robot.spec.name} does not say whether an episode succeeded: it needs "
-        "info['is_success'], or to terminate with a positive reward; where a person judges instead, use "
-        "--operator keyboard with --reward classifier"
+        "info['is_success'], or to terminate with a positive reward; where a person judges instead, use --operator "
+        "keyboard with --reward person, or with --reward classifier where there are cameras"
     )
 
 
@@ -99,13 +109,18 @@ def record_rollouts(
     policy: Policy,
     path: Path,
     reward: RewardModel,
+    person: Operator | None = None,
 ) -> EpisodeDataset:
-    """Let the clone try, exploring a little; every episode is kept, failures above all.
+    """Let the clone try, exploring a little; every valid episode is kept, failures above all.
 
-    They teach the classifier what is not success and warm up the critic, and count as robot time.
+    They teach the classifier what is not success and warm up the critic, and count as robot time. person: who judges
+    them where nobody else does. Void episodes are done again from the next seed. Raises DexloopError when several in
+    a row are void, and when the person stops.
     """
     dataset = open_dataset(path, robot)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
+    attempt = next_attempt(dataset, Purpose.ROLLOUTS, config.seed)
+    limit = VoidLimit()
     with Bar("rollouts", config.record.rollouts, "episodes") as bar:
         while len(dataset) < config.record.rollouts:
             episode = run_episode(
@@ -113,19 +128,27 @@ def record_rollouts(
                 policy,
                 reward,
                 HumanGate(),
-                seed=episode_seed(Purpose.ROLLOUTS, config.seed, len(dataset)),
+                seed=episode_seed(Purpose.ROLLOUTS, config.seed, attempt),
+                operator=person,
                 explore=True,
                 tail_steps=tail,
             )
+            attempt += 1
+            if episode.stop:
+                raise DexloopError(
+                    f"the operator stopped after {len(dataset)} of {config.record.rollouts} rollouts; what is there is "
+                    "kept, the same command with --resume goes on"
+                )
+            limit.check(episode)
             if episode.valid:
                 dataset.append(episode)
             bar.update(len(dataset))
     return dataset
 
 
-def _next_attempt(dataset: EpisodeDataset, run_seed: int) -> int:
-    """The attempt after the last one recorded, read from its seed."""
-    first = episode_seed(Purpose.DEMONSTRATIONS, run_seed, 0)
+def next_attempt(dataset: EpisodeDataset, purpose: Purpose, run_seed: int) -> int:
+    """The attempt after the last one that is stored, read from its seed: attempts that were not kept have seeds too."""
+    first = episode_seed(purpose, run_seed, 0)
     return max((dataset.episode_info(i).seed - first + 1 for i in dataset.episodes), default=0)
 
 

@@ -11,6 +11,7 @@ from dexloop.core import RewardModel, Robot
 from dexloop.errors import DexloopError
 from dexloop.rewards.classifier import ClassifierReward
 from dexloop.rewards.environment import EnvironmentReward
+from dexloop.rewards.person import PersonReward
 from dexloop.rewards.storage import load_classifier
 from dexloop.robot.gym import GymRobot, open_gym
 from dexloop.runtime.run_directory import RunDirectory
@@ -27,16 +28,19 @@ def open_robot(config: RunConfig) -> Robot:
         return GymRobot(DexEnv(sim_config(config)), name="sim", task=config.task)
     if config.robot.startswith("gym:"):
         find_modules_here()
-        limits = config.gym
+        settings = config.gym
+        drawn = {} if settings.render_mode is None else {"render_mode": settings.render_mode}
         robot = open_gym(
             config.robot,
-            control_hz=limits.control_hz,
-            max_steps=limits.max_steps,
-            reset_seconds=limits.reset_seconds,
+            control_hz=settings.control_hz,
+            max_steps=settings.max_steps,
+            reset_seconds=settings.reset_seconds,
+            **drawn,
         )
         if config.reward == "classifier" and not robot.spec.observation.cameras:
             raise DexloopError(
-                f"--robot {config.robot} has no cameras to learn a reward from; give --reward simulation"
+                f"--robot {config.robot} has no cameras to learn a reward from; give --reward simulation, or "
+                "--reward person where it does not say itself what success is"
             )
         return robot
     raise DexloopError(f"--robot {config.robot}: no such robot; give sim or gym:ID")
@@ -59,11 +63,16 @@ def debounce_window(config: RunConfig, spec: RobotSpec) -> int:
 
 
 def training_reward(config: RunConfig, run: RunDirectory, spec: RobotSpec) -> RewardModel:
-    """Who judges while learning: the classifier of the run, or the environment."""
-    if config.reward == "simulation":
-        return EnvironmentReward()
+    """Who judges while learning: the classifier of the run, the environment, or nobody but the operator."""
+    if config.reward != "classifier":
+        return recording_reward(config)
     classifier, threshold = load_classifier(run.classifier)
     return ClassifierReward(classifier, threshold, window=debounce_window(config, spec), hits=config.classifier.hits)
+
+
+def recording_reward(config: RunConfig) -> RewardModel:
+    """Who judges where there is no classifier yet: the environment, unless a person is to judge everything."""
+    return PersonReward() if config.reward == "person" else EnvironmentReward()
 
 
 def find_modules_here() -> None:

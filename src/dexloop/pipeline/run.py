@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
-from dexloop.config import RunConfig
+from dexloop.config import RunConfig, config_to_json
 from dexloop.core import Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.schema import INTERVENTION
 from dexloop.errors import DexloopError
 from dexloop.networks.storage import load_agent, save_agent
-from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success, summarise
+from dexloop.pipeline.evaluate import (
+    Evaluation,
+    demonstrations_judged_by,
+    evaluate_in_run,
+    steps_to_success,
+    summarise,
+)
 from dexloop.pipeline.online import train_in_processes, train_synchronously
-from dexloop.pipeline.operators import opened_operator
+from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over
 from dexloop.pipeline.prior import pretrain
 from dexloop.pipeline.record import episodes_of, open_dataset, record_demonstrations, record_rollouts
 from dexloop.pipeline.rewards import labelled_episodes, train_reward
-from dexloop.pipeline.robots import training_reward
+from dexloop.pipeline.robots import recording_reward
 from dexloop.pipeline.threads import all_cores
 from dexloop.progress import say
-from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.labels import Labels
 from dexloop.rewards.storage import save_classifier
+from dexloop.runtime.actor import void_seconds
 from dexloop.runtime.run_directory import RunDirectory
+from dexloop.seeds import Purpose, episode_seed
 
 
 @dataclass(slots=True)
@@ -33,9 +42,16 @@ class Run:
     robot: Robot
 
     def record(self) -> None:
-        """Demonstrations, frozen once there are enough of them."""
+        """Demonstrations, frozen once there are enough of them; the run directory is made where there is none yet."""
         with opened_operator(self.config, self.robot.spec) as operator:
+            if not self.directory.exists:
+                self._create()
             record_demonstrations(self.config, self.robot, operator, self.directory.demos).close()
+
+    def _create(self) -> None:
+        """Make the run directory, but only once the robot can begin: what it lacks would leave one in the way."""
+        self.robot.reset(episode_seed(Purpose.DEMONSTRATIONS, self.config.seed, 0))
+        self.directory.create(config_to_json(self.config))
 
     def pretrain(self) -> None:
         """The clone."""
@@ -48,11 +64,14 @@ class Run:
     def collect_rollouts(self) -> None:
         """The clone's own attempts, with whatever it does wrong."""
         agent = load_agent(self.directory.prior).agent
-        record_rollouts(self.config, self.robot, agent, self.directory.rollouts, EnvironmentReward()).close()
+        reward, rollouts = recording_reward(self.config), self.directory.rollouts
+        person = opened_judge(self.config, self.robot.spec) if self.config.reward == "person" else nullcontext()
+        with person as judge:
+            record_rollouts(self.config, self.robot, agent, rollouts, reward, judge).close()
 
     def train_reward(self) -> None:
         """The reward classifier, measured on episodes it has not seen."""
-        if self.config.reward == "simulation" or self.directory.classifier.is_file():
+        if self.config.reward != "classifier" or self.directory.classifier.is_file():
             return
         datasets = {"demos": self._demonstrations()}
         if self.directory.rollouts.is_dir():
@@ -70,32 +89,36 @@ class Run:
     def train(self) -> None:
         """Online improvement within the budget of robot minutes."""
         train = train_synchronously if self.config.train.runtime == "synchronous" else train_in_processes
-        train(self.config, self.directory, self.robot)
+        with opened_take_over(self.config, self.robot.spec) as operator:
+            train(self.config, self.directory, self.robot, operator)
 
     def evaluate(self, name: str, policy: Policy, robot_minutes: float) -> Evaluation:
         """Trials of one policy on test seeds, added to ``evaluation.json``."""
-        witness = None
-        if self.directory.classifier.is_file():
-            witness = training_reward(self.config, self.directory, self.robot.spec)
-        result = evaluate_policy(
-            self.config, self.robot, policy, self.config.trials, witness=witness, label=f"evaluate {name}"
-        )
-        self._add_evaluation(name, result, robot_minutes)
+        result = evaluate_in_run(self.config, self.directory, self.robot, policy, name)
+        self._add_evaluation(name, result, robot_minutes, self.operator_steps() if robot_minutes else 0)
         return result
 
     def evaluate_demonstrations(self) -> None:
         """The demonstrations' own steps to success, to compare with; failed attempts were not kept."""
-        steps = [steps_to_success(e) for e in episodes_of(self._demonstrations())]
-        self._add_evaluation("demonstrations", summarise(steps, 0.0), 0.0)
+        dataset = self._demonstrations()
+        steps = [steps_to_success(e) for e in episodes_of(dataset)]
+        self._add_evaluation("demonstrations", summarise(steps, 0.0, judged_by=demonstrations_judged_by(dataset)), 0.0)
 
     def robot_minutes(self) -> float:
-        """What the online phase has cost: rollouts and online episodes, resets counted [min]."""
-        total = 0.0
+        """What the online phase has cost: rollouts and online episodes, void ones and resets counted [min]."""
+        total = void_seconds(self.directory.metrics.path)
         for path in (self.directory.rollouts, self.directory.episodes):
             if path.is_dir():
                 dataset = EpisodeDataset.open(path)
                 total += sum(dataset.episode_info(i).robot_seconds for i in dataset.episodes)
         return total / 60
+
+    def operator_steps(self) -> int:
+        """Control steps of the online episodes in which the operator drove."""
+        if not self.directory.episodes.is_dir():
+            return 0
+        dataset = EpisodeDataset.open(self.directory.episodes)
+        return sum(int(dataset.columns(index)[INTERVENTION].sum()) for index in dataset.episodes)
 
     def _demonstrations(self) -> EpisodeDataset:
         if not self.directory.demos.is_dir():
@@ -105,7 +128,7 @@ class Run:
             raise DexloopError(f"{self.directory.demos}: no readable demonstration; record some with: dexloop record")
         return dataset
 
-    def _add_evaluation(self, name: str, result: Evaluation, robot_minutes: float) -> None:
+    def _add_evaluation(self, name: str, result: Evaluation, robot_minutes: float, operator_steps: int = 0) -> None:
         config, spec = self.config, self.robot.spec
         entry = {
             "policy": name,
@@ -119,6 +142,6 @@ class Run:
             if config.observation == "images"
             else None,
             "robot_minutes": round(robot_minutes, 2),
-            "operator_steps": 0,
+            "operator_steps": operator_steps,
         }
         self.directory.add_evaluation(entry)

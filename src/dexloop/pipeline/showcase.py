@@ -35,7 +35,8 @@ def film(run: Run, name: str, policy: Policy) -> None:
             seed=episode_seed(Purpose.TEST, run.config.seed, trial),
             tail_steps=round(run.robot.spec.control_hz),
         )
-        outcome = "success" if episode.success else "failure"
+        judged = episode.success or episode.true_success is not None or run.config.reward == "simulation"
+        outcome = "success" if episode.success else "failure" if judged else "unjudged"
         write_episode(run.directory.videos / f"{side}_{name}_{trial}_{outcome}.mp4", episode, run)
 
 

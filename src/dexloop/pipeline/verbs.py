@@ -11,10 +11,13 @@ from rich.table import Table
 
 from dexloop import doctor as checks
 from dexloop.config import RunConfig, config_to_json, read_config
+from dexloop.core import Robot
 from dexloop.errors import DexloopError, unknown
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.blank import BlankImages
 from dexloop.pipeline.labelling import label_run
+from dexloop.pipeline.operators import opened_take_over
+from dexloop.pipeline.prior import require_backbone
 from dexloop.pipeline.robots import open_robot
 from dexloop.pipeline.run import Run
 from dexloop.pipeline.showcase import film, replay_episode
@@ -28,7 +31,8 @@ from dexloop.sim.tasks.base import task_names
 def begin(task: str, out: Path | None, settings: RunConfig, *, resume: bool) -> Run:
     """A new run of ``task`` in ``out`` (runs/TASK if None); with ``resume`` the one that is there.
 
-    Raises DexloopError for an unknown task, a taken directory, or a run of another task.
+    The directory of a new run is made when its recording starts. Raises DexloopError for an unknown task, robot or
+    operator, a taken directory, or a run of another task.
     """
     directory = RunDirectory(out or Path("runs") / task)
     if resume:
@@ -39,9 +43,11 @@ def begin(task: str, out: Path | None, settings: RunConfig, *, resume: bool) -> 
         return open_run(directory.root)
     if settings.robot == "sim" and task not in task_names():
         raise unknown("TASK", task, task_names())
+    directory.check_free()
     config = replace(settings, task=task)
+    require_backbone(config)
     robot = open_robot(config)
-    directory.create(config_to_json(config))
+    _check_take_over(config, robot)
     return Run(directory, config, robot)
 
 
@@ -68,8 +74,22 @@ def run(target: Run) -> None:
     say(f"to go on learning: dexloop train {target.directory.root} --resume --robot-minutes {2 * minutes:g}")
 
 
+def pretrain(target: Run) -> None:
+    """The clone, if it is not there yet."""
+    if target.directory.prior.is_file():
+        say(f"{target.directory.prior} is there already; remove it to clone again")
+    target.pretrain()
+
+
 def train_reward(target: Run, *, label: bool, port: int) -> None:
-    """The classifier, from the clone's rollouts as well if there is a clone, after a person's labels if asked."""
+    """The classifier, from the clone's rollouts as well if there is a clone, after a person's labels if asked.
+
+    Raises DexloopError where the run does not learn from a classifier.
+    """
+    if target.config.reward != "classifier":
+        raise DexloopError(f"{target.directory.root} has --reward {target.config.reward} and needs no classifier")
+    if target.directory.classifier.is_file() and not label:
+        say(f"{target.directory.classifier} is there already; remove it to train again")
     if target.directory.prior.is_file():
         target.collect_rollouts()
     if label:
@@ -78,8 +98,19 @@ def train_reward(target: Run, *, label: bool, port: int) -> None:
     target.train_reward()
 
 
-def train(path: Path, algorithm: str | None, out: Path | None, robot_minutes: float | None, *, resume: bool) -> None:
-    """Train the run at ``path``, or a new one at ``out`` on the same demonstrations, clone and reward."""
+def train(
+    path: Path,
+    algorithm: str | None,
+    out: Path | None,
+    robot_minutes: float | None,
+    *,
+    resume: bool,
+    take_over: str | None = None,
+) -> None:
+    """Train the run at ``path``, or a new one at ``out`` on the same demonstrations, clone and reward.
+
+    take_over: who may take over from now on, None for whom the run's configuration says.
+    """
     source = open_run(path)
     config = source.config
     if algorithm is not None:
@@ -90,13 +121,15 @@ def train(path: Path, algorithm: str | None, out: Path | None, robot_minutes: fl
         config = replace(config, algorithm=ALGORITHMS[algorithm])
     if robot_minutes is not None:
         config = replace(config, train=replace(config.train, robot_minutes=robot_minutes))
-    target = source
+    if take_over is not None:
+        config = replace(config, train=replace(config.train, take_over=take_over))
+    if not source.directory.prior.is_file():
+        raise DexloopError(f"{path} has no clone to start from; make one with: dexloop pretrain {path}")
+    if out is None and source.directory.episodes.is_dir() and not resume:
+        raise DexloopError(f"{path} has been trained already; add --resume to go on")
+    _check_take_over(config, source.robot)
     if out is not None:
         target = _fork(source, config, out)
-    elif target.directory.episodes.is_dir() and not resume:
-        raise DexloopError(f"{path} has been trained already; add --resume to go on")
-    elif resume and not target.directory.prior.is_file():
-        raise DexloopError(f"{path} has nothing to resume: no clone yet; make one with: dexloop pretrain {path}")
     else:
         target = Run(source.directory, config, source.robot)
         target.directory.update_config(config_to_json(config))
@@ -161,6 +194,12 @@ def print_table(target: Run) -> None:
             f"{entry['robot_minutes']:.0f}",
         )
     Console().print(table)
+
+
+def _check_take_over(config: RunConfig, robot: Robot) -> None:
+    """Raise DexloopError for a --train.take-over that cannot be had, before anything is made or recorded."""
+    with opened_take_over(config, robot.spec):
+        pass
 
 
 def _fork(source: Run, config: RunConfig, out: Path) -> Run:

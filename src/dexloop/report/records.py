@@ -20,7 +20,8 @@ class Evaluation:
 
     rate and interval lie in [0, 1]; the interval is Wilson's at 95 %. mean_steps: control steps of the
     successful trials. robot_minutes: what the policy cost, resets included [min].
-    disagreement: share of trials in which the reward classifier and the simulation differ.
+    disagreement: share of trials in which the reward classifier and the simulation differ. judged_by: whose word
+    the successes are.
     """
 
     policy: str
@@ -38,6 +39,7 @@ class Evaluation:
     wall_seconds: float | None = None
     operator_steps: int | None = None
     disagreement: float | None = None
+    judged_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation | None:
         wall_seconds=number(entry.get("wall_seconds")),
         operator_steps=_whole(entry.get("operator_steps")),
         disagreement=number(entry.get("classifier_disagreement")),
+        judged_by=_text(entry.get("judged_by")),
     )
 
 

@@ -139,6 +139,9 @@ def results(evaluations: Sequence[Evaluation]) -> Results:
         values = [getattr(entry, name) for entry in entries]
         if len(set(values)) > 1:
             columns[name.capitalize()] = ["" if value is None else str(value) for value in values]
+    judges = [entry.judged_by or "" for entry in entries]
+    if set(judges) - {"", "simulation"}:
+        columns["Judged by"] = judges
     kept = {name: cells for name, cells in columns.items() if any(cells)}
     rows = tuple(
         Row(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
+from torch import Tensor
 
 from dexloop.data.files import write_file
-from dexloop.errors import DexloopError
+from dexloop.networks.tensor_files import encode_tensors, read_module
 from dexloop.rewards.classifier import SuccessClassifier
 
 _FORMAT = "dexloop-classifier-1"
@@ -23,27 +23,17 @@ def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float)
         "threshold": threshold,
     }
     header = {"format": _FORMAT, "classifier": json.dumps(described)}
-    tensors = {k: v.contiguous() for k, v in classifier.state_dict().items()}
-    write_file(path, safetensors.torch.save(tensors, metadata=header))
+    write_file(path, encode_tensors(classifier.state_dict(), header))
 
 
 def load_classifier(path: Path) -> tuple[SuccessClassifier, float]:
     """The classifier and its threshold; raises DexloopError naming the file when it is no such thing."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise DexloopError(f"{path}: no reward classifier; train it with: dexloop reward") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DexloopError(f"{path} is damaged or no classifier: {error}") from None
-    if metadata.get("format") != _FORMAT:
-        raise DexloopError(f"{path} is not a dexloop classifier (format {metadata.get('format')!r})")
-    try:
-        described = json.loads(metadata["classifier"])
-        classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
-        classifier.load_state_dict(tensors)
-        return classifier.eval(), float(described["threshold"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DexloopError(f"{path} is damaged, or a classifier of another version of dexloop: {reason}") from None
+    missing = "no reward classifier; train it with: dexloop reward"
+    return read_module(path, "classifier", _FORMAT, _rebuilt, missing=missing)
+
+
+def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> tuple[SuccessClassifier, float]:
+    described = json.loads(header["classifier"])
+    classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
+    classifier.load_state_dict(tensors)
+    return classifier.eval(), float(described["threshold"])

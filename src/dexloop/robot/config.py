@@ -9,9 +9,11 @@ from dataclasses import dataclass
 class GymConfig:
     """control_hz: control rate [Hz], None for the environment's ``render_fps``. max_steps: deadline in
 
-    control steps, None for its registered limit. reset_seconds: robot time of one reset [s].
+    control steps, None for its registered limit. reset_seconds: robot time of one reset [s]. render_mode: how the
+    environment draws itself: human for a window of its own, where it has one; None for its default.
     """
 
     control_hz: float | None = None
     max_steps: int | None = None
     reset_seconds: float = 0.0
+    render_mode: str | None = None

@@ -2,10 +2,16 @@
 
 An environment may offer more than Gymnasium asks, and gets defaults for what it lacks:
 
-- ``robot_spec``: its RobotSpec (action groups, names, rates);
-- ``hold()``: rest for one control period and return an observation; ``stop()``, ``rearm()``;
+- ``robot_spec``: its RobotSpec (action groups, names, rates). Policies do not see proprioception whose name there
+  begins with "target_" (what was commanded) or is "remaining_time" (``CloningConfig.policy_ignores``);
+- ``hold()``: rest for one control period and return an observation, or raise dexloop.errors.RobotFault; ``stop()``,
+  ``rearm()``;
 - ``info["executed"]``: the action after every limit, in units of its action space;
 - ``info["is_success"]`` or ``info["success"]``: its own verdict; ``info["fault"]``: a fault's name.
+
+What is always there is the proprioception "remaining_time", the fraction of the deadline that is left, in [0, 1]: it
+is appended unless ``robot_spec`` names it. With it, running out of time may end the return (Pardo et al., "Time Limits
+in Reinforcement Learning", arXiv 1712.00378), and an environment that shows nothing but pictures has a state.
 """
 
 from __future__ import annotations
@@ -17,11 +23,13 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.spaces import ActionScale, ObservationLayout
 from dexloop.types import ActionGroup, ActionSpec, FloatArray, Observation, RobotSpec, Step
 
 _PREFIX = "gym:"
+_REMAINING_TIME = "remaining_time"
+_NOT_FINITE = "observation is not finite"
 
 
 class GymRobot:
@@ -49,12 +57,19 @@ class GymRobot:
         self._scale = ActionScale.of(env.action_space)
         own: RobotSpec | None = self._optional("robot_spec")
         size = self._scale.middle.size
+        # Sizes come from the space: a wrapper or a render mode may have changed what is seen.
+        seen = self._layout.spec
+        if own is not None and len(own.observation.proprio_names) == seen.proprio:
+            seen = replace(seen, proprio_names=own.observation.proprio_names)
+        self._adds_time = _REMAINING_TIME not in seen.proprio_names
+        if self._adds_time:
+            seen = replace(seen, proprio=seen.proprio + 1, proprio_names=(*seen.proprio_names, _REMAINING_TIME))
         if own is None:
             self._spec = RobotSpec(
                 name=name,
                 task=task,
                 action=ActionSpec(size, (ActionGroup("all", 0, size),)),
-                observation=self._layout.spec,
+                observation=seen,
                 control_hz=_control_hz(env, control_hz),
                 max_steps=_max_steps(env, max_steps),
                 reset_seconds=reset_seconds or 0.0,
@@ -63,10 +78,6 @@ class GymRobot:
         else:
             if own.action.size != size:
                 raise DexloopError(f"{own.name}'s robot_spec has {own.action.size} actions, its space {size}")
-            # Sizes come from the space: a wrapper or a render mode may have changed what is seen.
-            seen = self._layout.spec
-            if own.observation.proprio == seen.proprio and own.observation.proprio_names:
-                seen = replace(seen, proprio_names=own.observation.proprio_names)
             self._spec = replace(own, observation=seen)
         self._steps = 0
         self._last: Observation | None = None
@@ -82,7 +93,7 @@ class GymRobot:
         if observation is None:
             raise DexloopError(f"{self._spec.name}: the observation after reset(seed={seed}) is not finite")
         self._steps, self._last = 0, observation
-        return observation
+        return self._timed(observation)
 
     def step(self, action: object) -> Step:
         """Execute ``action`` (A,), clipped to [-1, 1].
@@ -98,12 +109,12 @@ class GymRobot:
         fault: str | None = str(info["fault"]) if info.get("fault") else None
         observation = self._layout.read(raw)
         if observation is None:
-            fault = fault or "observation is not finite"
+            fault = fault or _NOT_FINITE
             observation = self._last
         self._last = observation
         executed = info.get("executed")
         return Step(
-            observation=observation,
+            observation=self._timed(observation),
             executed=clipped if executed is None else self._scale.from_box(executed),
             reward=float(reward),
             terminated=bool(terminated),
@@ -113,12 +124,18 @@ class GymRobot:
         )
 
     def hold(self) -> Observation:
-        """Rest for one control period; raises DexloopError where the environment cannot."""
+        """Rest for one control period, in which no time of the task passes.
+
+        Raises RobotFault where the observation is not finite, and DexloopError where the environment cannot hold.
+        """
         hold: Callable[[], Any] | None = self._optional("hold")
         if hold is None or self._last is None:
             raise DexloopError(f"{self._spec.name} cannot hold: its environment has no hold()")
-        self._last = self._layout.read(hold()) or self._last
-        return self._last
+        observation = self._layout.read(hold())
+        if observation is None:
+            raise RobotFault(_NOT_FINITE)
+        self._last = observation
+        return self._timed(observation)
 
     def stop(self) -> None:
         """The environment's ``stop()``; without one there is nothing that moves between two steps."""
@@ -130,6 +147,13 @@ class GymRobot:
 
     def close(self) -> None:
         self._env.close()
+
+    def _timed(self, observation: Observation) -> Observation:
+        """The observation with the fraction of the deadline that remains at its end, unless it is in there already."""
+        if not self._adds_time:
+            return observation
+        remaining = np.array([max(0.0, 1.0 - self._steps / self._spec.max_steps)], np.float32)
+        return replace(observation, proprio=np.concatenate([observation.proprio, remaining]))
 
     def _clipped(self, action: object) -> FloatArray:
         values = np.asarray(cast(Any, action), np.float32)
@@ -161,7 +185,8 @@ def open_gym(
 ) -> GymRobot:
     """The robot for ``gym:ID`` (or ``ID``); other keywords go to ``gymnasium.make``.
 
-    Raises DexloopError where Gymnasium does not know the environment or cannot make it.
+    Raises DexloopError where Gymnasium does not know the environment or cannot make it, and where the rate or the
+    deadline is not the environment's own and it has one of its own.
     """
     name = env_id.removeprefix(_PREFIX)
     try:
@@ -171,7 +196,12 @@ def open_gym(
         )
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise DexloopError(f"--robot {_PREFIX}{name}: {' '.join(str(error).split())}") from error
-    return GymRobot(env, name=name, task=name, control_hz=control_hz, reset_seconds=reset_seconds, max_steps=max_steps)
+    robot = GymRobot(env, name=name, task=name, control_hz=control_hz, reset_seconds=reset_seconds, max_steps=max_steps)
+    own = robot.spec
+    for flag, wanted, found in (("control-hz", control_hz, own.control_hz), ("max-steps", max_steps, own.max_steps)):
+        if wanted is not None and wanted != found:
+            raise DexloopError(f"--gym.{flag} {wanted:g}: {name} says itself that it is {found:g}; leave it out")
+    return robot
 
 
 def _control_hz(env: gymnasium.Env[Any, Any], wanted: float | None) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dexloop.core import Gate, Operator, Policy, RewardModel, Robot
-from dexloop.episode import run_episode
+from dexloop.core import Gate, Listener, Operator, Policy, RewardModel, Robot
+from dexloop.episode import VoidLimit, run_episode
+from dexloop.errors import DexloopError
 from dexloop.runtime.link import ActorSide
-from dexloop.runtime.metrics import MetricsFile
+from dexloop.runtime.metrics import MetricsFile, read_metrics
 from dexloop.types import Episode
 
 
@@ -26,30 +27,40 @@ class Actor:
         metrics: MetricsFile,
         seed_of: Callable[[int], int],
         operator: Operator | None = None,
+        listeners: Sequence[Listener] = (),
+        attempt: int | None = None,
         robot_seconds: float = 0.0,
         steps: int = 0,
     ) -> None:
         """load_policy: a policy file to the policy and its version (the critic updates behind it).
 
-        seed_of: the seed of online episode number i. robot_seconds, steps: spent before this actor
-        began, and control steps that the learner has had by then.
+        seed_of: the seed of attempt number i. operator: who may take over. attempt: the first one of this
+        actor, the number of episodes sent if None; void attempts have numbers too, so the two can differ.
+        robot_seconds, steps: spent before this actor began, and control steps that the learner has had by then.
         """
         self._robot = robot
         self._load_policy = load_policy
         self._reward = reward
         self._gate = gate
         self._operator = operator
+        self._listeners = listeners
         self._link = link
         self._metrics = metrics
         self._seed_of = seed_of
         self._policy: Policy | None = None
         self._version = 0
+        self._limit = VoidLimit()
         self.episodes = link.sent
+        self._attempt = self.episodes if attempt is None else attempt
         self.robot_seconds = robot_seconds
         self.steps = steps
 
     def run_episode(self) -> Episode:
-        """Take the newest policy, run one episode with exploration, and send it."""
+        """Take the newest policy, run one episode with exploration, and send it if it is valid.
+
+        A void episode costs robot time, and a line of its own in the metrics, but is none of the online episodes.
+        Raises DexloopError when the operator stops and when several episodes in a row were void.
+        """
         policy = self._newest_policy()
         began = time.perf_counter()
         episode = run_episode(
@@ -57,16 +68,21 @@ class Actor:
             policy,
             self._reward,
             self._gate,
-            seed=self._seed_of(self.episodes),
+            seed=self._seed_of(self._attempt),
             operator=self._operator,
+            listeners=self._listeners,
             explore=True,
         )
         seconds = time.perf_counter() - began
         self.robot_seconds += episode.robot_seconds
+        self._attempt += 1
+        if not episode.valid:
+            self._note_void(episode)
+            return episode
+        self.steps += len(episode)
+        self._link.send(episode)
         self.episodes += 1
-        if episode.valid:
-            self.steps += len(episode)
-            self._link.send(episode)
+        self._limit.check(episode)
         self._metrics.write(
             "episode",
             episode=self.episodes - 1,
@@ -80,6 +96,21 @@ class Actor:
         )
         return episode
 
+    def _note_void(self, episode: Episode) -> None:
+        self._metrics.write(
+            "void",
+            fault=episode.info.get("fault"),
+            length=len(episode),
+            robot_seconds=episode.robot_seconds,
+            robot_minutes=self.robot_seconds / 60,
+        )
+        if episode.stop:
+            raise DexloopError(
+                f"the operator stopped after {self.episodes} online episodes; all of them are kept, the same command "
+                "with --resume goes on"
+            )
+        self._limit.check(episode)
+
     def lead(self, updates_per_step: float) -> float:
         """By how many critic updates the steps taken are ahead of the newest policy."""
         self._newest_policy()
@@ -92,3 +123,8 @@ class Actor:
         if self._policy is None:
             raise RuntimeError("no policy was published before the first episode")
         return self._policy
+
+
+def void_seconds(metrics: Path) -> float:
+    """Robot time [s] that void online episodes have cost; they are in no dataset, so the metrics tell."""
+    return sum(record["robot_seconds"] for record in read_metrics(metrics) if record.get("kind") == "void")

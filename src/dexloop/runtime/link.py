@@ -47,20 +47,24 @@ class LearnerSide:
     def __init__(self, episodes: Path, policy_file: Path) -> None:
         self._path = episodes
         self._policy_file = policy_file
-        self._received = 0
+        self._verdicts: dict[int, bool] = {}
         self._seen: tuple[int, int] | None = None
 
     def receive(self) -> Iterator[tuple[int, Episode]]:
-        """Episodes that are new since the last call, with their index."""
-        # The dataset rewrites this file with every episode, so a look at it spares opening the rest.
+        """Episodes that are new since the last call or have another verdict since, with their index.
+
+        Their images are decoded only when one of them is looked at.
+        """
+        # The dataset rewrites this file with every change, so a look at it spares opening the rest.
         stamp = _stamp(self._path / "meta" / "info.json")
         if stamp is None or stamp == self._seen:
             return
         dataset = EpisodeDataset.open(self._path)
         for index in dataset.episodes:
-            if index >= self._received:
-                yield index, dataset.episode(index)
-                self._received = index + 1
+            verdict = dataset.episode_info(index).success
+            if self._verdicts.get(index) is not verdict:
+                yield index, dataset.episode(index, late=True)
+                self._verdicts[index] = verdict
         self._seen = stamp
 
     def publish(self, policy: bytes) -> None:

@@ -31,6 +31,7 @@ class RunDirectory:
         self.labels = root / "reward" / "labels.json"
         self.prior = root / "prior" / "policy.safetensors"
         self.episodes = root / "episodes"
+        self.features = root / "features"
         self.checkpoints = root / "checkpoints"
         self.policy = root / "policy" / "policy.safetensors"
         self.metrics = MetricsFile(root / "metrics.jsonl")
@@ -43,10 +44,17 @@ class RunDirectory:
         """Whether a run was begun here."""
         return self.config.is_file()
 
-    def create(self, config: dict[str, Any]) -> None:
-        """Begin a run; raises DexloopError if the place is taken."""
+    def check_free(self) -> None:
+        """Raise DexloopError if a run cannot begin here: there is one, or a file is in the way."""
         if self.exists:
             raise DexloopError(f"{self.root} already holds a run; add --resume to continue it, or choose another --out")
+        there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise DexloopError(f"--out {self.root}: {there} is a file; choose a directory")
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Begin a run; raises DexloopError if the place is taken."""
+        self.check_free()
         write_file(self.config, _pretty({"format": FORMAT, "config": config, **host_facts()}))
 
     def update_config(self, config: dict[str, Any]) -> None:

@@ -1,0 +1,36 @@
+"""``dexloop`` and ``python -m dexloop``: the command line, quiet where a person or a pipe does not want it any more."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dexloop.errors import DexloopError
+
+
+def main() -> int:
+    """Run the command line; the exit code is that of ``dexloop.cli.main``, and 1 where a pipe was closed."""
+    try:
+        # Importing takes seconds, in which Ctrl-C and errors (of MUJOCO_GL) are to be as quiet as later.
+        from dexloop.cli import main as run
+
+        try:
+            return run()
+        finally:
+            # A closed pipe is noticed here, and not when Python ends and can only complain.
+            sys.stdout.flush()
+    except DexloopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # As Python's documentation of SIGPIPE has it: whatever is still to be flushed goes nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

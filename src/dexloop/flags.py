@@ -1,0 +1,83 @@
+"""How a configuration shows on the command line: which of its fields are flags, and what --help says of each.
+
+The docstring of a configuration describes its fields as "name: text. other [m], third [rad]: text of both."; here that
+becomes the help of each flag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from types import MappingProxyType
+from typing import Any, get_args, get_type_hints
+
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from dexloop.config import AlgorithmConfig, RunConfig, config_to_json
+from dexloop.sim.config import SimConfig
+
+# What is decided elsewhere: by TASK, by the other settings of a run, or by the preset of the algorithm.
+_NO_FLAGS: Mapping[type, frozenset[str]] = MappingProxyType(
+    {
+        RunConfig: frozenset({"task"}),
+        SimConfig: frozenset({"task", "observation", "privileged", "end_on_success"}),
+        AlgorithmConfig: frozenset({"name"}),
+    }
+)
+
+
+def flags_of_configurations() -> ConstructorRegistry:
+    """tyro's registry with the rule for configurations: dataclasses whose every default is given."""
+    registry = ConstructorRegistry()
+    registry.struct_rule(_flags)
+    return registry
+
+
+def described(configuration: type) -> tuple[str, dict[str, str]]:
+    """What the docstring of a dataclass says of the whole, and of each field that it names."""
+    name = rf"(?:{'|'.join(field.name for field in fields(configuration))})(?: \[[^]]+\])?"
+    text = " ".join((configuration.__doc__ or "").replace("``", "").split())
+    whole, *parts = re.split(rf"(?:^|(?<=[.;)] ))({name}(?:(?:, | and ){name})*): ", text)
+    found: dict[str, str] = {}
+    for names, said in zip(parts[::2], parts[1::2], strict=True):
+        for one, unit in re.findall(r"(\w+)( \[[^]]+\])?(?:, | and |$)", names):
+            found[one] = said.strip().rstrip(".;") + unit
+    return whole.strip(), found
+
+
+def differing(first: RunConfig, second: RunConfig) -> set[str]:
+    """The flags that stand for what two configurations do not have in common."""
+    one, other = _flat(config_to_json(first)), _flat(config_to_json(second))
+    shared = {flag for flag in one.keys() & other.keys() if one[flag] == other[flag]}
+    return (one.keys() | other.keys()) - shared
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "--") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flag = prefix + name.replace("_", "-")
+        flat |= _flat(value, f"{flag}.") if isinstance(value, Mapping) else {flag: value}
+    return flat
+
+
+def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
+    default: Any = info.default
+    kind: type[Any] = type(default)
+    # tyro puts dataclasses of its own around what it is given.
+    if not is_dataclass(kind) or not kind.__module__.startswith("dexloop."):
+        return None
+    hints, (_, said) = get_type_hints(kind), described(kind)
+    shown: list[StructFieldSpec] = []
+    for name in (field.name for field in fields(kind) if field.name not in _NO_FLAGS.get(kind, ())):
+        value, hint, text = getattr(default, name), hints[name], said.get(name)
+        if is_dataclass(value):
+            hint, text = type(value), described(type(value))[0] or text or ""
+        elif any(is_dataclass(option) for option in get_args(hint)):
+            continue  # a part that this configuration leaves out
+        shown.append(StructFieldSpec(name, hint, value, text))
+
+    def changed(**values: Any) -> Any:
+        return replace(default, **values)
+
+    return StructConstructorSpec(changed, tuple(shown))

@@ -1,0 +1,189 @@
+"""The learner of a run with pictures: what it keeps for a resume changes no number, only the time it takes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dexloop.algorithms.bc import CloningConfig
+from dexloop.algorithms.representation import RepresentationConfig
+from dexloop.algorithms.sac import ActorCriticConfig
+from dexloop.config import AlgorithmConfig, RunConfig, config_to_json
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.replay import ReplayConfig
+from dexloop.errors import DexloopError
+from dexloop.networks.encoders import EncoderConfig
+from dexloop.networks.storage import load_agent, save_agent
+from dexloop.pipeline.learner import build_learner
+from dexloop.pipeline.prior import pretrain
+from dexloop.rewards.classifier import SuccessClassifier
+from dexloop.rewards.storage import save_classifier
+from dexloop.runtime.learner import PaceConfig
+from dexloop.runtime.metrics import read_metrics
+from dexloop.runtime.run_directory import RunDirectory
+from tests.data.samples import SMALL_ROBOT, make_episode
+
+CONFIG = RunConfig(
+    encoder=EncoderConfig(keypoints=4, width=8),
+    representation=RepresentationConfig(updates=2, batch=8, shift=2),
+    cloning=CloningConfig(updates=3, batch=16),
+    algorithm=AlgorithmConfig(
+        replay=ReplayConfig(capacity=500),
+        learner=ActorCriticConfig(batch=16, members=2, width=16, warmup_updates=4),
+        pace=PaceConfig(updates_per_step=0.5, publish_every=4, log_every=4),
+    ),
+)
+
+
+def made(root: Path, config: RunConfig = CONFIG) -> RunDirectory:
+    """A run with demonstrations, clone, rollouts, a classifier that knows nothing, and online episodes."""
+    run = RunDirectory(root)
+    run.create(config_to_json(config))
+    for folder, first, count in ((run.demos, 0, 3), (run.rollouts, 10, 2), (run.episodes, 20, 3)):
+        with EpisodeDataset.create(folder, SMALL_ROBOT) as dataset:
+            for seed in range(first, first + count):
+                dataset.append(make_episode(SMALL_ROBOT, seed, success=seed % 2 == 0 or folder == run.demos))
+    demonstrations = EpisodeDataset.open(run.demos)
+    agent, architecture = pretrain(config, SMALL_ROBOT, [demonstrations.episode(i) for i in demonstrations.episodes])
+    save_agent(run.prior, agent, architecture)
+    torch.manual_seed(0)
+    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.999)
+    return run
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("given") / "run").root
+
+
+@pytest.fixture
+def run(given: Path, tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(given, tmp_path / "run")))
+
+
+def train(run: RunDirectory, config: RunConfig = CONFIG) -> bytes:
+    """All updates that are allowed, as a new process would make them; the policy that came out."""
+    loop = build_learner(config, run)
+    loop.turn()
+    loop.publish()
+    loop.checkpoint()
+    return run.policy.read_bytes()
+
+
+def send(run: RunDirectory, seed: int) -> None:
+    with EpisodeDataset.open(run.episodes) as dataset:
+        dataset.append(make_episode(SMALL_ROBOT, seed))
+
+
+def spoil_videos(run: RunDirectory) -> None:
+    """Change what is in the videos so that looking at an image is an error; the files still look whole."""
+    for video in run.root.rglob("*.mp4"):
+        whole = bytearray(video.read_bytes())
+        middle = whole.index(b"mdat") + 40
+        whole[middle : middle + 8] = b"spoiled!"
+        video.write_bytes(whole)
+
+
+def test_a_resume_looks_at_no_image_that_it_has_seen(run: RunDirectory) -> None:
+    train(run)
+    spoil_videos(run)
+    send(run, 30)
+    train(run)
+    assert len(list(run.features.rglob("episodes/*.npz"))) == 4
+    shutil.rmtree(run.features)
+    with pytest.raises(DexloopError, match=r"\.mp4"):
+        build_learner(CONFIG, run)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "old"])
+def test_what_is_kept_changes_no_number(run: RunDirectory, tmp_path: Path, damage: str) -> None:
+    train(run)
+    twin = RunDirectory(Path(shutil.copytree(run.root, tmp_path / "twin")))
+    if damage == "gone":
+        shutil.rmtree(twin.features)
+    for index, file in enumerate(sorted(twin.features.rglob("*.npz"))):
+        if damage == "cut":
+            file.write_bytes(file.read_bytes()[: index * 40])
+        else:
+            shutil.copy(sorted(twin.features.rglob("*.npz"))[index - 1], file)
+    for one in (run, twin):
+        send(one, 30)
+    assert train(run) == train(twin)
+    losses = [
+        [r["critic_loss"] for r in read_metrics(one.metrics.path) if r["kind"] == "update"] for one in (run, twin)
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) > 3
+    assert sorted(p.relative_to(run.root) for p in run.features.rglob("*")) == sorted(
+        p.relative_to(twin.root) for p in twin.features.rglob("*")
+    )
+
+
+def test_what_another_encoder_or_classifier_made_is_removed(run: RunDirectory) -> None:
+    train(run)
+    before = {p.name for p in run.features.iterdir()}
+    stored = load_agent(run.prior)
+    stored.agent.latent.mean.add_(0.1)
+    save_agent(run.prior, stored.agent, stored.architecture)
+    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.9)
+    shutil.rmtree(run.checkpoints)
+    train(run)
+    after = {p.name for p in run.features.iterdir()}
+    assert len(before) == len(after) == 2 and not before & after
+
+
+def test_nothing_is_kept_where_it_costs_nothing(tmp_path: Path) -> None:
+    """Judged by the environment, only latents are worth keeping."""
+    config = replace(CONFIG, reward="simulation")
+    run = made(tmp_path / "run", config)
+    train(run, config)
+    assert len(list(run.features.iterdir())) == 1
+
+
+def test_the_policy_says_how_many_steps_the_learner_has(run: RunDirectory) -> None:
+    loop = build_learner(CONFIG, run)
+    loop.publish()
+    before = load_agent(run.policy).facts["steps"]
+    assert before == 2 * 8 + 3 * 8, "rollouts and episodes"
+    send(run, 30)
+    loop.receive()
+    loop.publish()
+    assert load_agent(run.policy).facts["steps"] == before + 8
+
+
+def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:
+    """Of rollouts; online episodes were ended by it when they ran."""
+    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.0)
+    config = replace(CONFIG, classifier=replace(CONFIG.classifier, window_seconds=0.24))
+    for _ in range(2):
+        build_learner(config, run).publish()
+        assert load_agent(run.policy).facts["steps"] == 2 * 3 + 3 * 8, "three frames of success, not eight steps"
+
+
+def test_a_replay_in_a_file_gives_the_same_policy_and_leaves_nothing(run: RunDirectory, tmp_path: Path) -> None:
+    twin = RunDirectory(Path(shutil.copytree(run.root, tmp_path / "twin")))
+    algorithm = replace(CONFIG.algorithm, replay=replace(CONFIG.algorithm.replay, memory=0))
+    config = replace(CONFIG, algorithm=algorithm)
+    twin.update_config(config_to_json(config))
+    assert train(run) == train(twin, config)
+    names = [sorted(p.name for p in one.root.iterdir()) for one in (run, twin)]
+    assert names[0] == names[1]
+
+
+def test_crops_reach_clone_and_learner_and_are_reproducible(tmp_path: Path) -> None:
+    config = replace(CONFIG, representation=replace(CONFIG.representation, crops=2))
+    one, two = made(tmp_path / "one", config), made(tmp_path / "two", config)
+    assert one.prior.read_bytes() == two.prior.read_bytes()
+    plain = made(tmp_path / "plain")
+    assert one.prior.read_bytes() != plain.prior.read_bytes(), "the clone learns on them"
+    policy = train(one, config)
+    assert policy == train(two, config)
+    shutil.copy(one.prior, plain.prior)
+    assert policy != train(plain), "and so do the critics"
+    shutil.rmtree(two.features)
+    for run in (one, two):
+        send(run, 30)
+    assert train(one, config) == train(two, config)

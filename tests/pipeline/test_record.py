@@ -1,0 +1,95 @@
+"""Demonstrations and rollouts on a robot that breaks down, and on one without a word of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dexloop.config import RecordConfig, RunConfig
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.errors import DexloopError
+from dexloop.operators.judge import JudgingOperator
+from dexloop.operators.policy import PolicyOperator
+from dexloop.pipeline.record import record_demonstrations, record_rollouts
+from dexloop.rewards.environment import EnvironmentReward
+from dexloop.rewards.person import PersonReward
+from dexloop.seeds import Purpose, episode_seed
+from dexloop.types import HANDS_OFF, OperatorInput, Verdict
+from tests.lift import GRASPED, UP, Script, lift
+
+RECORD = RecordConfig(episodes=3, rollouts=3, tail_seconds=0.0)
+SIMULATION = RunConfig(reward="simulation", record=RECORD)
+PERSON = RunConfig(reward="person", operator="mine:make", record=RECORD)
+DEMOS, ROLLOUTS = (
+    [episode_seed(purpose, 0, attempt) for attempt in range(40)]
+    for purpose in (Purpose.DEMONSTRATIONS, Purpose.ROLLOUTS)
+)
+DRIVE = OperatorInput(GRASPED.act(None, False).action)  # type: ignore[arg-type]
+YES, NO = OperatorInput(verdict=Verdict.SUCCESS), OperatorInput(verdict=Verdict.FAILURE)
+
+
+def seeds(path: Path) -> list[int]:
+    dataset = EpisodeDataset.open(path)
+    return [dataset.episode_info(index).seed for index in dataset.episodes]
+
+
+def test_a_demonstration_with_a_fault_is_done_again_from_the_next_seed(tmp_path: Path) -> None:
+    _, robot = lift(broken={DEMOS[1]: 1, DEMOS[2]: 4})
+    record_demonstrations(SIMULATION, robot, PolicyOperator(GRASPED), tmp_path / "demos").close()
+    assert seeds(tmp_path / "demos") == [DEMOS[0], DEMOS[3], DEMOS[4]]
+
+
+def test_a_rollout_with_a_fault_is_done_again_from_the_next_seed_after_an_interruption_too(tmp_path: Path) -> None:
+    _, robot = lift(broken={ROLLOUTS[1]: 1})
+    few = RunConfig(reward="simulation", record=RecordConfig(rollouts=2, tail_seconds=0.0))
+    record_rollouts(few, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
+    record_rollouts(SIMULATION, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
+    assert seeds(tmp_path / "rollouts") == [ROLLOUTS[0], ROLLOUTS[2], ROLLOUTS[3]]
+
+
+def test_a_robot_that_stays_broken_is_named_and_not_tried_for_ever(tmp_path: Path) -> None:
+    env, robot = lift(broken=dict.fromkeys([*DEMOS, *ROLLOUTS], 1))
+    with pytest.raises(DexloopError, match="10 episodes in a row were void, the last by a fault: watchdog"):
+        record_demonstrations(SIMULATION, robot, PolicyOperator(GRASPED), tmp_path / "demos")
+    with pytest.raises(DexloopError, match="10 episodes in a row were void"):
+        record_rollouts(SIMULATION, robot, UP, tmp_path / "rollouts", EnvironmentReward())
+    assert len(env.seeds) == 20
+
+
+def test_a_persons_word_alone_is_enough_where_it_is_the_reward(tmp_path: Path) -> None:
+    _, robot = lift(silent=True)
+    operator = Script(DRIVE, DRIVE, YES)
+    with record_demonstrations(PERSON, robot, operator, tmp_path / "demos") as dataset:
+        for index in dataset.episodes:
+            episode = dataset.episode(index)
+            assert episode.success and episode.true_success is None and episode.info["verdict"] == "success"
+            assert [t.reward for t in episode.transitions] == [0.0, 1.0]
+
+
+def test_the_simulations_word_does_not_count_where_a_persons_is_the_reward(tmp_path: Path) -> None:
+    _, robot = lift()
+    with pytest.raises(DexloopError, match="--reward person: --operator mine:make judged none of 10 attempts"):
+        record_demonstrations(PERSON, robot, PolicyOperator(GRASPED), tmp_path / "demos")
+
+
+def test_a_person_who_fails_often_is_not_taken_for_silent(tmp_path: Path) -> None:
+    env, robot = lift(silent=True)
+    with pytest.raises(DexloopError, match="attempts gave 0 demonstrations"):
+        record_demonstrations(PERSON, robot, Script(DRIVE, NO), tmp_path / "demos")
+    assert len(env.seeds) > 20
+
+
+def test_a_person_judges_rollouts_without_touching_them(tmp_path: Path) -> None:
+    _, robot = lift(silent=True)
+    person = JudgingOperator(Script(DRIVE, DRIVE, YES))
+    with record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person) as dataset:
+        episode = dataset.episode(0)
+    assert len(episode) == 2 and episode.success and episode.operator_steps == 0
+
+
+def test_a_person_may_stop_the_rollouts(tmp_path: Path) -> None:
+    _, robot = lift(silent=True)
+    person = Script(HANDS_OFF, OperatorInput(stop=True))
+    with pytest.raises(DexloopError, match="stopped after 0 of 3 rollouts"):
+        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person)
