@@ -180,8 +180,9 @@ def doctor() -> None:
 def print_table(target: Run) -> None:
     """The run's evaluation as a short table."""
     table = Table(title=f"{target.config.task}, seed {target.config.seed}")
-    for column in ("policy", "success", "95 % interval", "steps to success", "robot minutes"):
-        table.add_column(column)
+    for column in ("policy", "success", "95 % interval", "steps", "robot min"):
+        # Whole at 80 columns, rather than cut with dots.
+        table.add_column(column, no_wrap=True)
     for entry in target.directory.read_json(target.directory.evaluation):
         low, high = entry["ci95"]
         steps = entry["mean_steps"]
