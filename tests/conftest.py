@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from dexloop.cli import main
 from tests import tiny
+
+# A shell's background jobs inherit that Ctrl-C is ignored, and so would the processes that tests send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
