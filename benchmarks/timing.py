@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -108,12 +109,18 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, Timings
     for contestant in contestants:
         contestant.before_round()
         contestant.run()
-    for _ in range(rounds):
-        for contestant in contestants:
-            contestant.before_round()
-            turn = _turn(contestant)
-            for clock, calls in turn.items():
-                timings[contestant.name].rounds[clock].append(calls)
+    # What the others hold would otherwise be looked through again and again in everyone's turn.
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(rounds):
+            for contestant in contestants:
+                contestant.before_round()
+                turn = _turn(contestant)
+                for clock, calls in turn.items():
+                    timings[contestant.name].rounds[clock].append(calls)
+    finally:
+        gc.unfreeze()
     return timings
 
 
