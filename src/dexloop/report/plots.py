@@ -174,7 +174,7 @@ def _calibration(updates: Table, axis: _Axis) -> Plot | None:
 
 def _cloning_weight(updates: Table, axis: _Axis) -> Plot | None:
     shown = _lines(updates, axis, "Weight \N{GREEK SMALL LETTER LAMDA}", (("bc_weight", "", {"color": FIRST}),))
-    caption = "How strongly the actor is held to the cloned policy: how often the critics prefer the clone to the policy."
+    caption = "How strongly the actor is held to the cloned policy: how often the critics prefer it to the policy."
     return Plot("Pull towards the clone", caption, shown) if shown else None
 
 
