@@ -1,0 +1,37 @@
+"""What docs/results and the README claim is what the raw data beside them says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "benchmarks" / "results.py"
+RESULTS = ROOT / "docs" / "results"
+
+
+def results(*words: object) -> str:
+    done = subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_page_shows_the_table_that_its_raw_data_gives() -> None:
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in results("table", RESULTS / "cup-full").splitlines()}
+    for policy, named in (("| iborl", "`iborl`"), ("| bc", "behaviour cloning"), ("| rlpd", "`rlpd`")):
+        seeds, success, interval, steps = rows[policy][:4]
+        shown = next(line for line in page.splitlines() if line.startswith(f"| {named} | {seeds} |"))
+        assert success.partition(" (")[0] in shown and interval in shown and steps in shown
+
+
+def test_what_is_kept_of_a_run_is_its_own_data(finished_run: Path, tmp_path: Path) -> None:
+    results("keep", finished_run, tmp_path / "kept")
+    for name, source in (("config.json", "config.json"), ("evaluation.json", "evaluation.json")):
+        assert (tmp_path / "kept" / name).read_bytes() == (finished_run / source).read_bytes()
+    episodes = json.loads((tmp_path / "kept" / "episodes.json").read_text())
+    lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
+    assert [e["length"] for e in episodes] == [e["length"] for e in lines if e["kind"] == "episode"]
+    assert episodes
