@@ -10,27 +10,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
-from dexloop.data.dataset import EpisodeDataset
-from dexloop.episode import run_episode
+from dexloop.bench.strips import run_strips
 from dexloop.errors import DexloopError
-from dexloop.gates.human import HumanGate
-from dexloop.networks.storage import load_agent
-from dexloop.pipeline.robots import open_robot
-from dexloop.pipeline.showcase import RecordedActions
-from dexloop.pipeline.verbs import open_run
 from dexloop.report.statistics import bootstrap_mean, wilson_interval
-from dexloop.rewards.environment import EnvironmentReward
-from dexloop.seeds import Purpose, episode_seed
 
 _KEPT_OF_EPISODES = ("episode", "robot_minutes", "success", "true_success", "length")
-_SHOWN_PIXELS = 160
 
 
 def keep(run: Path, out: Path) -> None:
@@ -87,45 +76,8 @@ def strips(run: Path, out: Path, every: float = 1.0, pictures: int = 7, trial: i
         pictures: How many of them.
         trial: Which of the test seeds the two policies are shown on.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    target = open_run(run)
-    large = open_robot(replace(target.config, sim=replace(target.config.sim, image_size=_SHOWN_PIXELS)))
-    seed = episode_seed(Purpose.TEST, target.config.seed, trial)
-    rows: dict[str, Any] = {"demonstration": EpisodeDataset.open(target.directory.demos).episode(trial)}
-    for name, path in (("clone", target.directory.prior), (target.config.algorithm.name, target.directory.policy)):
-        agent = load_agent(path).agent
-        rows[name] = run_episode(target.robot, agent, EnvironmentReward(), HumanGate(), seed=seed)
-    figure, axes = pyplot.subplots(len(rows), pictures, figsize=(1.35 * pictures, 1.55 * len(rows)), squeeze=False)
-    for number, (name, episode) in enumerate(rows.items()):
-        # The same actions from the same seed, with larger pictures for people to look at.
-        shown = run_episode(
-            large,
-            RecordedActions(episode),
-            EnvironmentReward(),
-            HumanGate(),
-            seed=episode.seed,
-            tail_steps=round(every * pictures * large.spec.control_hz),
-        )
-        seen = [t.observation for t in shown.transitions] + [shown.transitions[-1].next_observation]
-        steps = next((i + 1 for i, t in enumerate(shown.transitions) if t.success), None)
-        for column, cell in enumerate(axes[number]):
-            index = min(round(column * every * large.spec.control_hz), len(seen) - 1)
-            cell.imshow(seen[index].images[sorted(seen[index].images)[0]])
-            cell.set_xticks([])
-            cell.set_yticks([])
-            held = steps is not None and index >= steps
-            for side in cell.spines.values():
-                side.set(color="#2a9d3a" if held else "#bbbbbb", linewidth=3 if held else 0.8)
-            if number == 0:
-                cell.set_title(f"{column * every:g} s", fontsize=9)
-        axes[number][0].set_ylabel(name, fontsize=9)
-    figure.tight_layout(pad=0.4)
-    figure.savefig(out, dpi=110)
-    print(f"{out}: green frames are after success; {np.prod(axes.shape)} pictures")
+    run_strips(run, out, every, pictures, trial)
+    print(f"{out}: green frames are after success")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
+from dexloop.bench import verbs as benches
+from dexloop.bench.studies import Selection
 from dexloop.config import RunConfig, read_config
 from dexloop.errors import DexloopError, unknown
 from dexloop.flags import differing, flags_of_configurations
@@ -28,6 +30,8 @@ Switch = Annotated[bool, FlagCreatePairsOff]
 Name = Annotated[str | None, DisallowNone, arg(help_behavior_hint="")]
 File = Annotated[Path | None, DisallowNone, arg(help_behavior_hint="")]
 Minutes = Annotated[float | None, DisallowNone, arg(help_behavior_hint="")]
+StudyName = Annotated[str, Positional, arg(metavar="STUDY")]
+Seen = Annotated[Literal["images", "privileged"] | None, DisallowNone, arg(help_behavior_hint="")]
 Trials = Annotated[int | None, DisallowNone, arg(help_behavior_hint="")]
 
 
@@ -194,6 +198,35 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """Check this machine before a first run, and say what to mend."""
         verbs.doctor()
 
+    def bench(
+        study: StudyName,
+        tasks: tuple[str, ...] = (),
+        policies: tuple[str, ...] = (),
+        seeds: tuple[int, ...] = (),
+        trials: Trials = None,
+        observation: Seen = None,
+        jobs: int = 2,
+        show: Switch = False,
+        runs: Path = Path("runs/bench"),
+        out: Path = Path("docs/results"),
+    ) -> None:
+        """The paper's tables and figures: run the cells that are missing, then print or draw.
+
+        Args:
+            study: One of table1, table2, figure3, figure4, figure5, ablations.
+            tasks: Only these.
+            policies: Only these policies, or settings of an ablation.
+            seeds: Only these run seeds.
+            trials: How many for a cell; the study's own number without it.
+            observation: What policies see; images without it, and the simulation's state for ablations.
+            jobs: How many cells at a time, a core each.
+            show: Run nothing, only print or draw what is there.
+            runs: Where the run directories go.
+            out: The folder of results, one JSON file a cell.
+        """
+        seen = observation or ("privileged" if study == "ablations" else "images")
+        benches.bench(study, Selection(tasks, policies, seeds, trials, seen), runs, out, jobs=jobs, run=not show)
+
     return {
         "run": _beginning(
             verbs.run,
@@ -207,5 +240,6 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "evaluate": evaluate,
         "report": report,
         "replay": replay,
+        "bench": bench,
         "doctor": doctor,
     }

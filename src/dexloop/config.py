@@ -52,12 +52,14 @@ class AlgorithmConfig:
     """An online learner put together from parts.
 
     pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
-    to. exploration: standard deviation of the action noise, before the tanh.
+    to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
+    that succeeded count as demonstrations as well.
     """
 
     name: str = "iborl"
     pretrained: bool = True
     exploration: float = 0.1
+    copy_successes: bool = True
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)

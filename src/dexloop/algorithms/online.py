@@ -17,16 +17,26 @@ from dexloop.types import Episode
 
 
 class OnlineLearner:
-    """Encodes each episode once, when it arrives; every update then costs what state updates cost."""
+    """Encodes each episode once, when it arrives; every update then costs what state updates cost.
+
+    copy_successes: whether successful online episodes go into the demonstration half as well.
+    """
 
     def __init__(
-        self, architecture: Architecture, encoder: EpisodeEncoder, replay: Replay, learner: ActorCritic
+        self,
+        architecture: Architecture,
+        encoder: EpisodeEncoder,
+        replay: Replay,
+        learner: ActorCritic,
+        *,
+        copy_successes: bool = True,
     ) -> None:
         self.architecture = architecture
         self.encoder = encoder
         self.replay = replay
         self.learner = learner
         self.online_steps = 0
+        self._copy_successes = copy_successes
         self._taken: set[str] = set()
 
     @property
@@ -39,16 +49,16 @@ class OnlineLearner:
         add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=True, online=False)
 
     def add(self, key: str, episode: Episode) -> None:
-        """Put an online episode into the replay, and into the demonstration half if it succeeded.
+        """Put an online episode into the replay, and into the demonstration half if it succeeded and is to be copied.
 
         One that came before is taken for amended: its verdict may have changed since, its steps have not.
         """
-        succeeded = episode.success
+        copied = episode.success and self._copy_successes
         if key in self._taken:
             terminated = episode.transitions[-1].terminated
-            self.replay.amend(key, rewards_of(episode), terminated=terminated, demonstration=succeeded)
+            self.replay.amend(key, rewards_of(episode), terminated=terminated, demonstration=copied)
             return
-        add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=succeeded, online=True)
+        add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=copied, online=True)
         self.online_steps += len(episode)
         self._taken.add(key)
 

@@ -82,7 +82,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory) -> OnlineLearner:
     )
     latents = _kept_latents(config, run, agent.latent)
     encoder = EpisodeEncoder(agent.latent, crops=crops, shift=config.representation.shift, kept=latents)
-    return OnlineLearner(architecture, encoder, replay, actor_critic)
+    return OnlineLearner(architecture, encoder, replay, actor_critic, copy_successes=algorithm.copy_successes)
 
 
 def _kept_latents(config: RunConfig, run: RunDirectory, latent: LatentEncoder) -> KeptFeatures | None:

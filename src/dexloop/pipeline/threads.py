@@ -1,4 +1,7 @@
-"""How many threads PyTorch computes with: all cores where nothing else runs, one beside another process."""
+"""How many threads PyTorch computes with: all cores where nothing else runs, one beside another process.
+
+OMP_NUM_THREADS, where it is set, says how many "all" are.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ def all_cores() -> Generator[None]:
     Both are set, never left as found: sums depend on how they are split, and the same seed must give the
     same numbers whatever ran before in this process.
     """
-    torch.set_num_threads(os.cpu_count() or 1)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    torch.set_num_threads(int(asked) if asked.isdecimal() and int(asked) > 0 else os.cpu_count() or 1)
     try:
         yield
     finally:

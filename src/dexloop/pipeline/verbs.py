@@ -129,7 +129,7 @@ def train(
         raise DexloopError(f"{path} has been trained already; add --resume to go on")
     _check_take_over(config, source.robot)
     if out is not None:
-        target = _fork(source, config, out)
+        target = fork(source, config, out)
     else:
         target = Run(source.directory, config, source.robot)
         target.directory.update_config(config_to_json(config))
@@ -203,11 +203,13 @@ def _check_take_over(config: RunConfig, robot: Robot) -> None:
         pass
 
 
-def _fork(source: Run, config: RunConfig, out: Path) -> Run:
-    """A new run that shares the demonstrations, rollouts, clone and reward of another."""
+def fork(source: Run, config: RunConfig, out: Path) -> Run:
+    """A new run at ``out`` that shares the demonstrations, rollouts, clone and reward of another."""
     directory = RunDirectory(out)
-    directory.create(config_to_json(config))
+    directory.check_free()
     for part in ("demos", "rollouts", "reward", "prior"):
         if (source.directory.root / part).is_dir():
-            shutil.copytree(source.directory.root / part, out / part)
+            shutil.copytree(source.directory.root / part, out / part, dirs_exist_ok=True)
+    # Last, since it is what makes a run of a directory: a copy that was cut short is made again.
+    directory.create(config_to_json(config))
     return Run(directory, config, source.robot)

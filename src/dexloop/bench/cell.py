@@ -1,0 +1,34 @@
+"""A cell: one policy on one task with one run seed, and everything that decides its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dexloop.config import RunConfig
+from dexloop.seeds import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """policy: its name in tables; bc and act are made from the demonstrations alone, any other learns online.
+
+    base: name of what it shares with other cells, demonstrations, clone, rollouts and classifier. config: of the run.
+    purpose: of the seeds of its trials. milestones: robot minutes at which the policy is also evaluated on the way
+    [min], the budget itself left out.
+    """
+
+    policy: str
+    base: str
+    config: RunConfig
+    purpose: Purpose = Purpose.TEST
+    milestones: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its file's name without the ending, and its run directory's."""
+        return f"{self.config.task}-{self.policy}-{self.config.seed}"
+
+    @property
+    def learns_online(self) -> bool:
+        """Whether it takes robot time."""
+        return self.policy not in ("bc", "act")

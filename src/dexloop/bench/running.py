@@ -1,0 +1,138 @@
+"""Run one cell: what it shares with others once, then its own learning and its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from dexloop.bench.cell import Cell
+from dexloop.bench.results import cell_path, write_cell
+from dexloop.config import RunConfig, TrainConfig, config_to_json
+from dexloop.core import Policy
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.networks.storage import load_agent
+from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success
+from dexloop.pipeline.robots import training_reward
+from dexloop.pipeline.run import Run
+from dexloop.pipeline.verbs import begin, fork, open_run
+from dexloop.presets import IBORL
+from dexloop.progress import say
+from dexloop.runtime.metrics import read_metrics
+from dexloop.runtime.run_directory import host_facts
+
+
+def run_cell(cell: Cell, runs: Path, results: Path, command: str) -> None:
+    """Do what of a cell is not done yet, and write its file below ``results``.
+
+    runs: where run directories go; a cell that was interrupted goes on in its own. command: what makes it, for people.
+    """
+    base = ready_base(cell, runs)
+    say(f"cell {cell.name}")
+    if cell.learns_online:
+        entry = _learned(cell, base, runs)
+    else:
+        policy = load_agent(base.directory.prior).agent
+        entry = _result(cell, base, policy, 0.0)
+    write_cell(cell_path(results, cell), {**entry, **host_facts(), "command": command})
+
+
+def ready_base(cell: Cell, runs: Path) -> Run:
+    """The run with the demonstrations, clone, rollouts and classifier of a cell, made as far as they are missing."""
+    # Whatever comes after them is the cell's own: a base is the same for all that share it.
+    config = replace(cell.config, algorithm=replace(IBORL, name="base"), trials=1, train=TrainConfig(robot_minutes=0.0))
+    run = _opened(runs / "bases" / cell.base, config)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    run.train_reward()
+    return run
+
+
+def _opened(directory: Path, config: RunConfig) -> Run:
+    return begin(config.task, directory, config, resume=(directory / "config.json").is_file())
+
+
+def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
+    """Train, with an evaluation at each milestone, and evaluate what comes out."""
+    directory = runs / "cells" / base.directory.root.name / cell.policy
+    run = open_run(directory) if (directory / "config.json").is_file() else fork(base, cell.config, directory)
+    milestones: list[dict[str, Any]] = []
+    budget = cell.config.train.robot_minutes
+    for minutes in (*cell.milestones, budget):
+        run.config = replace(run.config, train=replace(run.config.train, robot_minutes=minutes))
+        kept = directory / "milestones" / f"{minutes:g}.json"
+        if kept.is_file():
+            milestones.append(run.directory.read_json(kept))
+            continue
+        run.train()
+        entry = _result(cell, run, load_agent(run.directory.policy).agent, run.robot_minutes())
+        run.directory.write_json(kept, entry)
+        milestones.append(entry)
+    on_the_way = [{k: e[k] for k in ("robot_minutes", "successes", "trials", "mean_steps")} for e in milestones]
+    return {**milestones[-1], "milestones": on_the_way, "curve": learning_curve(run.directory.metrics.path)}
+
+
+def _result(cell: Cell, run: Run, policy: Policy, robot_minutes: float) -> dict[str, Any]:
+    """The fields of an ``evaluation.json`` entry, and under what conditions it came about."""
+    config = cell.config
+    evaluation = _evaluated(cell, run, policy)
+    demos = EpisodeDataset.open(run.directory.demos)
+    metrics = run.directory.reward / "metrics.json"
+    return {
+        "policy": cell.policy,
+        "task": config.task,
+        "seed": config.seed,
+        "observation": config.observation,
+        "reward": config.reward,
+        "trial_seeds": cell.purpose.name.lower(),
+        **asdict(evaluation),
+        "control_hz": run.robot.spec.control_hz,
+        "image_size": config.sim.image_size if config.observation == "images" else None,
+        "robot_minutes": round(robot_minutes, 2),
+        "operator_steps": 0,
+        "reset": config.sim.reset,
+        "demonstrations": len(demos),
+        "demonstration_steps": [steps_to_success(demos.episode(i, late=True)) for i in demos.episodes],
+        "classifier": run.directory.read_json(metrics) if metrics.is_file() else None,
+        "config": config_to_json(config),
+    }
+
+
+def _evaluated(cell: Cell, run: Run, policy: Policy) -> Evaluation:
+    classifier = None
+    if cell.config.reward == "classifier":
+        classifier = training_reward(cell.config, run.directory, run.robot.spec)
+    return evaluate_policy(
+        cell.config,
+        run.robot,
+        policy,
+        cell.config.trials,
+        purpose=cell.purpose,
+        classifier=classifier,
+        label=f"evaluate {cell.name}",
+    )
+
+
+def learning_curve(metrics: Path) -> dict[str, list[Any]]:
+    """Columns over an online run: of every episode its outcome, of every logged update what the critics said.
+
+    An update's robot minutes are those of the last episode before it.
+    """
+    episodes: dict[str, list[Any]] = {k: [] for k in ("robot_minutes", "success", "true_success", "length")}
+    updates: dict[str, list[Any]] = {k: [] for k in ("robot_minutes", "updates", "bc_weight", "q_mean", "return_mean")}
+    minutes = 0.0
+    for record in read_metrics(metrics):
+        if record["kind"] == "episode":
+            minutes = record["robot_minutes"]
+            _append(episodes, record, minutes)
+        elif record["kind"] == "update":
+            _append(updates, record, minutes)
+    return {f"episode_{k}": v for k, v in episodes.items()} | {f"update_{k}": v for k, v in updates.items()}
+
+
+def _append(columns: dict[str, list[Any]], record: Mapping[str, Any], minutes: float) -> None:
+    for name, column in columns.items():
+        value = minutes if name == "robot_minutes" else record.get(name)
+        column.append(round(value, 4) if isinstance(value, float) else value)

@@ -1,0 +1,176 @@
+"""Which cells a table or a figure is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from dexloop.algorithms.bc import CloningConfig
+from dexloop.bench.cell import Cell
+from dexloop.bench.conditions import TABLE_1
+from dexloop.config import AlgorithmConfig, RecordConfig, RunConfig, TrainConfig
+from dexloop.errors import unknown
+from dexloop.operators.scripted import CLEAN
+from dexloop.presets import ALGORITHMS, IBORL
+from dexloop.seeds import Purpose
+
+Observation = Literal["images", "privileged"]
+
+POLICIES = ("bc", "iborl", "act", "rlpd", "iborl_ablated", "iborl_paper")
+"""The rows of Table II and of figure 4, in the order in which they are run."""
+MANY_TRIALS, TRIALS = 100, 40
+MANY_SEEDS, SEEDS = (1, 2, 3), (1,)
+_CLAIMED = ("bc", "iborl")
+"""What a claim is made about has three run seeds and 100 trials; the rest has one, and the paper's 40."""
+
+TUNING_SEEDS = (10, 11)
+TUNING_TRIALS = 60
+_MILESTONES = (8.0, 16.0)
+_TUNING_MINUTES = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a study to do; empty for all of it. observation: of the policies; trials: instead of the study's."""
+
+    tasks: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    trials: int | None = None
+    observation: Observation = "images"
+
+    def check(self, policies: Sequence[str]) -> None:
+        """Raise DexloopError for a task or policy that is not there."""
+        for task in self.tasks:
+            if task not in TABLE_1:
+                raise unknown("--tasks", task, TABLE_1)
+        for policy in self.policies:
+            if policy not in policies:
+                raise unknown("--policies", policy, policies)
+
+
+def paper_cells(selection: Selection) -> list[Cell]:
+    """Table II, from which Table I and figures 3, 4 and 5 are drawn as well: test seeds, final policies.
+
+    Seeds come first, so that a study that is stopped early has something of every task.
+    """
+    selection.check(POLICIES)
+    return [
+        _paper_cell(task, policy, seed, selection)
+        for seed in selection.seeds or MANY_SEEDS
+        for task in selection.tasks or tuple(TABLE_1)
+        for policy in selection.policies or POLICIES
+        if selection.seeds or policy in _CLAIMED or seed in SEEDS
+    ]
+
+
+def _paper_cell(task: str, policy: str, seed: int, selection: Selection) -> Cell:
+    trials = selection.trials or (MANY_TRIALS if policy in _CLAIMED else TRIALS)
+    config = replace(task_config(task, seed, selection.observation), trials=trials)
+    if policy in ALGORITHMS:
+        config = replace(config, algorithm=ALGORITHMS[policy])
+    return Cell(policy, _base(task, seed, selection.observation), config)
+
+
+def task_config(task: str, seed: int, observation: Observation) -> RunConfig:
+    """A run under Table I's conditions with the default algorithm, in the deterministic runtime."""
+    given = TABLE_1[task]
+    config = RunConfig(
+        task=task,
+        seed=seed,
+        observation=observation,
+        reward="classifier" if observation == "images" else "simulation",
+        record=RecordConfig(episodes=given.demonstrations),
+        algorithm=IBORL,
+        train=TrainConfig(robot_minutes=given.robot_minutes, runtime="synchronous"),
+    )
+    return replace(config, sim=replace(config.sim, reset=given.reset))
+
+
+def _base(task: str, seed: int, observation: Observation, change: str = "") -> str:
+    return "-".join(
+        [task, str(seed), *(["state"] if observation == "privileged" else []), *([change] if change else [])]
+    )
+
+
+Change = Callable[[RunConfig], RunConfig]
+
+
+def _algorithm(change: Callable[[AlgorithmConfig], AlgorithmConfig]) -> Change:
+    return lambda config: replace(config, algorithm=change(config.algorithm))
+
+
+def _learner(**fields: object) -> Change:
+    return _algorithm(lambda a: replace(a, learner=replace(a.learner, **fields)))
+
+
+def _replay(**fields: object) -> Change:
+    return _algorithm(lambda a: replace(a, replay=replace(a.replay, **fields)))
+
+
+def _pace(updates_per_step: float) -> Change:
+    return _algorithm(lambda a: replace(a, pace=replace(a.pace, updates_per_step=updates_per_step)))
+
+
+def _regulariser(**fields: object) -> Change:
+    return _algorithm(lambda a: replace(a, regulariser=a.regulariser and replace(a.regulariser, **fields)))
+
+
+def _record(**fields: object) -> Change:
+    return lambda config: replace(config, record=replace(config.record, **fields))
+
+
+ABLATIONS: Mapping[str, Change] = MappingProxyType(
+    {
+        "iborl": lambda config: config,
+        "no_regulariser": _algorithm(lambda a: replace(a, regulariser=None)),
+        "alpha_3": _regulariser(alpha=3.0),
+        "objective_algorithm1": _regulariser(objective="algorithm1"),
+        "gradient": _learner(extraction="gradient"),
+        "climb_0": _learner(climb=0.0),
+        "climb_03": _learner(climb=0.3),
+        "discount_097": _replay(discount=0.97),
+        "n_step_1": _replay(n_step=1),
+        "open_deadline": _replay(deadline_is_terminal=False),
+        "unclipped": _learner(value_range=None),
+        "no_warmup": _learner(warmup_updates=0),
+        "mean_of_critics": _learner(actor_value="mean"),
+        "critics_10": _learner(members=10),
+        "updates_1": _pace(1.0),
+        "updates_4": _pace(4.0),
+        "no_symmetric_sampling": _learner(demonstration_share=0.0),
+        "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
+    }
+)
+"""Settings of the default turned back one at a time, all on the same demonstrations and clone."""
+
+PRIORS: Mapping[str, Change] = MappingProxyType(
+    {
+        "demonstrations_10": _record(episodes=10),
+        "demonstrations_20": _record(episodes=20),
+        "demonstrations_clean": _record(imperfection=CLEAN),
+        "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
+    }
+)
+"""Changes of what there is before learning: other demonstrations, another clone."""
+
+
+def ablation_cells(selection: Selection) -> list[Cell]:
+    """The default with one thing changed, on tuning trials; these numbers choose settings and support no claim."""
+    changes = {**ABLATIONS, **PRIORS}
+    selection.check(tuple(changes))
+    cells: list[Cell] = []
+    for seed in selection.seeds or TUNING_SEEDS:
+        for task in selection.tasks or tuple(TABLE_1):
+            for name in selection.policies or tuple(changes):
+                config = changes[name](task_config(task, seed, selection.observation))
+                config = replace(
+                    config,
+                    trials=selection.trials or TUNING_TRIALS,
+                    train=replace(config.train, robot_minutes=_TUNING_MINUTES),
+                )
+                base = _base(task, seed, selection.observation, name if name in PRIORS else "")
+                cells.append(Cell(name, base, config, Purpose.TUNING, _MILESTONES))
+    return cells

@@ -1,0 +1,101 @@
+"""What ``dexloop bench`` does: run the missing cells of a study, then print its table or draw its figure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dexloop.bench.cell import Cell
+from dexloop.bench.figures import figure_4, figure_5
+from dexloop.bench.results import Entry, cell_path, read_cells
+from dexloop.bench.strips import figure_3
+from dexloop.bench.studies import Selection, ablation_cells, paper_cells
+from dexloop.bench.tables import ablation_table, table_1, table_2
+from dexloop.bench.work import run_cells
+from dexloop.errors import DexloopError, unknown
+from dexloop.pipeline.verbs import open_run
+from dexloop.progress import say
+
+STUDIES = ("table1", "table2", "figure3", "figure4", "figure5", "ablations")
+_POLICIES = {
+    "table1": ("bc", "iborl"),
+    "figure3": ("iborl",),
+    "figure4": ("bc", "act", "iborl"),
+    "figure5": ("iborl_paper", "iborl"),
+}
+"""What a table or figure is made of, if not of everything."""
+_TABLES: dict[str, Callable[[Sequence[Entry]], str]] = {
+    "table1": table_1,
+    "table2": table_2,
+    "ablations": ablation_table,
+}
+_FIGURES: dict[str, Callable[[Sequence[Entry], Path], None]] = {"figure4": figure_4, "figure5": figure_5}
+
+
+def bench(study: str, selection: Selection, runs: Path, out: Path, *, jobs: int, run: bool) -> None:
+    """Do a study, or a selection of it; ``run`` False only shows what is there.
+
+    runs: where run directories go. out: the folder of all results; both tables and the figures share ``table2``, and
+    policies that see the simulation's state have folders of their own. Raises DexloopError for an unknown study, task
+    or policy, and when a cell could not be run.
+    """
+    if study not in STUDIES:
+        raise unknown("STUDY", study, STUDIES)
+    if jobs < 1:
+        raise DexloopError(f"--jobs must be at least 1, got {jobs}")
+    results = results_folder(study, selection, out)
+    cells = _cells(study, selection)
+    if run:
+        run_cells(cells, runs, results, " ".join(["dexloop", *sys.argv[1:]]), jobs)
+    _show(study, cells, runs, results)
+
+
+def results_folder(study: str, selection: Selection, out: Path) -> Path:
+    """Where the cells of a study lie."""
+    if study == "ablations":
+        return out / ("ablations" if selection.observation == "privileged" else "ablations-images")
+    return out / ("table2" if selection.observation == "images" else "table2-state")
+
+
+def _cells(study: str, selection: Selection) -> list[Cell]:
+    if study == "ablations":
+        return ablation_cells(selection)
+    wanted = _POLICIES.get(study)
+    return [cell for cell in paper_cells(selection) if wanted is None or cell.policy in wanted]
+
+
+def _show(study: str, cells: Sequence[Cell], runs: Path, results: Path) -> None:
+    """Print or draw what there is of a study; of all cells in its folder, also those that were made elsewhere."""
+    there = read_cells(results)
+    wanted = {(cell.config.task, cell.policy) for cell in cells}
+    shown = [entry for entry in there if (entry["task"], entry["policy"]) in wanted]
+    if not shown:
+        raise DexloopError(f"{results} has no cell of {study}; without --show they are run")
+    missing = sum(not cell_path(results, cell).is_file() for cell in cells)
+    if missing:
+        say(f"{missing} of {len(cells)} cells are not there yet")
+    if study in _TABLES:
+        print(_TABLES[study](shown), end="")
+        return
+    picture = results.with_name(study if results.name == "table2" else f"{study}-state") / f"{study}.png"
+    if study == "figure3":
+        figure_3({cell.config.task: open_run(_trained(cell, runs)) for cell in _first_of_tasks(cells, runs)}, picture)
+    else:
+        _FIGURES[study](shown, picture)
+    say(f"figure: {picture}")
+
+
+def _trained(cell: Cell, runs: Path) -> Path:
+    return runs / "cells" / cell.base / cell.policy
+
+
+def _first_of_tasks(cells: Sequence[Cell], runs: Path) -> list[Cell]:
+    """For each task the first cell whose run is still here."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        if (_trained(cell, runs) / "policy").is_dir():
+            first.setdefault(cell.config.task, cell)
+    if not first:
+        raise DexloopError(f"{runs} has no trained run to draw; figure 3 needs one here, not only its results")
+    return list(first.values())

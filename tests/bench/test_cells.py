@@ -1,0 +1,123 @@
+"""Cells run apart: each leaves one file, is never run twice, and shares its demonstrations with its neighbours."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dexloop import DexloopError
+from dexloop.bench.cell import Cell
+from dexloop.bench.results import read_cells
+from dexloop.bench.running import run_cell
+from dexloop.bench.work import claimed, run_cells
+from dexloop.config import RunConfig, TrainConfig, read_config
+from dexloop.seeds import Purpose
+
+
+@pytest.fixture
+def config(finished_run: Path) -> RunConfig:
+    found = read_config(finished_run / "config.json")
+    return replace(found, trials=2, train=TrainConfig(robot_minutes=0.5, runtime="synchronous"))
+
+
+def cells_of(config: RunConfig) -> list[Cell]:
+    return [
+        Cell("bc", "cup-0", config),
+        Cell("iborl", "cup-0", config, Purpose.TUNING, milestones=(0.3,)),
+    ]
+
+
+def written(results: Path, name: str) -> dict[str, Any]:
+    return json.loads((results / f"{name}.json").read_text())
+
+
+def test_a_cell_leaves_one_file_with_all_that_a_table_needs(config: RunConfig, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    run_cells(cells_of(config), runs, results, "dexloop bench table2", jobs=1)
+
+    clone, learned = written(results, "cup-bc-0"), written(results, "cup-iborl-0")
+    assert (clone["task"], clone["policy"], clone["seed"], clone["robot_minutes"]) == ("cup", "bc", 0, 0.0)
+    assert clone["trials"] == 2 == len(clone["steps"]) and clone["trial_seeds"] == "test"
+    assert clone["demonstrations"] == 2 == len(clone["demonstration_steps"])
+    assert clone["command"] == "dexloop bench table2" and clone["host"]["cores"] > 0 and clone["created"]
+    assert "curve" not in clone
+
+    assert learned["trial_seeds"] == "tuning" and learned["robot_minutes"] >= 0.5
+    first, last = learned["milestones"]
+    assert 0.3 <= first["robot_minutes"] < last["robot_minutes"] == learned["robot_minutes"]
+    curve = learned["curve"]
+    assert len(curve["episode_success"]) == len(curve["episode_robot_minutes"]) > 0
+    assert len(curve["update_q_mean"]) == len(curve["update_robot_minutes"]) > 0
+    assert {path.name for path in (runs / "bases").iterdir()} == {"cup-0", "cup-0.lock"}
+
+
+def test_what_is_there_is_not_run_again(config: RunConfig, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    cells = cells_of(config)
+    run_cells(cells, runs, results, "first", jobs=1)
+    policy = runs / "cells" / "cup-0" / "iborl" / "policy" / "policy.safetensors"
+    learned = policy.read_bytes()
+    (results / "cup-bc-0.json").unlink()
+    before = (results / "cup-iborl-0.json").read_bytes()
+    run_cells(cells, runs, results, "second", jobs=1)
+    assert written(results, "cup-bc-0")["command"] == "second"
+    assert (results / "cup-iborl-0.json").read_bytes() == before
+    # Its file alone was lost: what was learned is still there, and so are the numbers.
+    (results / "cup-iborl-0.json").unlink()
+    run_cell(cells[1], runs, results, "third")
+    assert policy.read_bytes() == learned
+    again = written(results, "cup-iborl-0")
+    assert again.pop("command") == "third"
+    assert again["milestones"] == json.loads(before)["milestones"]
+
+
+@pytest.mark.slow
+def test_workers_share_the_cells_among_them(config: RunConfig, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    other = replace(config, seed=1)
+    cells = [Cell("bc", "cup-0", config), Cell("bc", "cup-1", other), Cell("iborl", "cup-1", other)]
+    run_cells(cells, runs, results, "both", jobs=2)
+    assert [(e["policy"], e["seed"]) for e in read_cells(results)] == [("bc", 0), ("bc", 1), ("iborl", 1)]
+
+
+def test_a_cell_that_cannot_be_run_does_not_stop_the_others(config: RunConfig, tmp_path: Path) -> None:
+    broken = replace(config, seed=3, operator="no_such_module:operator")
+    cells = [Cell("bc", "cup-3", broken), Cell("bc", "cup-0", config)]
+    with pytest.raises(DexloopError, match="1 cells could not be run"):
+        run_cells(cells, tmp_path / "runs", tmp_path / "results", "", jobs=1)
+    assert [e["seed"] for e in read_cells(tmp_path / "results")] == [0]
+
+
+def _claim(path: str, answer: Any) -> None:
+    with claimed(Path(path)) as mine:
+        answer.send(mine)
+        time.sleep(120)
+
+
+def test_one_process_at_a_time_works_on_a_base(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    other = context.Process(target=_claim, args=(str(tmp_path / "lock"), theirs), daemon=True)
+    other.start()
+    assert ours.poll(60) and ours.recv() is True
+    with claimed(tmp_path / "lock") as mine:
+        assert not mine
+    other.kill()
+    other.join()
+    with claimed(tmp_path / "lock") as mine:
+        assert mine, "a lock must end with its process"
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cup-bc-1.json").write_text("{")
+    with pytest.raises(DexloopError, match=r"cup-bc-1\.json is damaged"):
+        read_cells(tmp_path)
+    (tmp_path / "cup-bc-1.json").write_text("[]")
+    with pytest.raises(DexloopError, match="not the result of a cell"):
+        read_cells(tmp_path)
