@@ -213,9 +213,9 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """The paper's tables and figures: run the cells that are missing, then print or draw.
 
         Args:
-            study: One of table1, table2, figure3, figure4, figure5, ablations.
+            study: One of table1, table2, figure3, figure4, figure5, ablations, robustness.
             tasks: Only these.
-            policies: Only these policies, or settings of an ablation.
+            policies: Only these policies, settings of an ablation, or disturbances.
             seeds: Only these run seeds.
             trials: How many for a cell; the study's own number without it.
             observation: What policies see; images without it, and the simulation's state for ablations.

@@ -18,6 +18,7 @@ from dexloop.bench.running import run_cell
 from dexloop.bench.work import claimed, run_cells
 from dexloop.config import RunConfig, TrainConfig, read_config
 from dexloop.seeds import Purpose
+from dexloop.sim.randomisation import Randomisation
 
 
 @pytest.fixture
@@ -75,6 +76,18 @@ def test_what_is_there_is_not_run_again(config: RunConfig, tmp_path: Path) -> No
     again = written(results, "cup-iborl-0")
     assert again.pop("command") == "third"
     assert again["milestones"] == json.loads(before)["milestones"]
+
+
+def test_a_policy_is_tried_under_conditions_it_was_not_trained_with(config: RunConfig, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    trained = Cell("iborl", "cup-0", config)
+    heavier = replace(config, sim=replace(config.sim, randomise=Randomisation(mass=(40.0, 40.0))))
+    run_cells([Cell("mass", "cup-0", heavier, trained=trained)], runs, results, "", jobs=1)
+    tried = written(results, "cup-mass-0")
+    assert tried["config"]["sim"]["randomise"]["mass"] == [40.0, 40.0] and tried["robot_minutes"] >= 0.5
+    kept = read_config(runs / "cells" / "cup-0" / "iborl" / "config.json")
+    assert kept.sim.randomise == Randomisation()
+    assert {path.name for path in results.iterdir()} == {"cup-mass-0.json"}
 
 
 @pytest.mark.slow

@@ -48,3 +48,21 @@ def test_randomised_episodes_are_seeded_too() -> None:
     for _ in range(5):
         a, b = first.step(REST)[0], second.step(REST)[0]
     np.testing.assert_array_equal(a["privileged"], b["privileged"])
+
+
+def test_push_moves_the_object_once_and_only_in_mid_episode() -> None:
+    calm, pushed = (DexEnv(observation="privileged", randomise=Randomisation(push=p)) for p in (0.0, 0.35))
+    for seed in range(5):
+        calm.reset(seed=seed)
+        pushed.reset(seed=seed)
+        speeds: list[float] = []
+        for _ in range(30):
+            calm.step(REST)
+            pushed.step(REST)
+            speeds.append(float(np.linalg.norm(pushed.simulation.state().velocity)))
+        first = next(i for i, speed in enumerate(speeds) if speed > 0.01)
+        assert 4 <= first <= 25, "between half a second and two and a half"
+        assert max(speeds[first + 10 :], default=0.0) < 0.02, "it comes to rest, and is not pushed again"
+        moved = pushed.simulation.state().object_position - calm.simulation.state().object_position
+        assert 0.001 < np.linalg.norm(moved) < 0.03
+        assert pushed.simulation.state().object_up[2] > 0.99

@@ -14,7 +14,8 @@ class Cell:
 
     base: name of what it shares with other cells, demonstrations, clone, rollouts and classifier. config: of the run.
     purpose: of the seeds of its trials. milestones: robot minutes at which the policy is also evaluated on the way
-    [min], the budget itself left out.
+    [min], the budget itself left out. trained: the online cell whose final policy is tried here, under another
+    configuration of the simulation; it is trained first where it has not been.
     """
 
     policy: str
@@ -22,6 +23,7 @@ class Cell:
     config: RunConfig
     purpose: Purpose = Purpose.TEST
     milestones: tuple[float, ...] = ()
+    trained: Cell | None = None
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from dexloop.core import Policy
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success
-from dexloop.pipeline.robots import training_reward
+from dexloop.pipeline.robots import open_robot, training_reward
 from dexloop.pipeline.run import Run
 from dexloop.pipeline.verbs import begin, fork, open_run
 from dexloop.presets import IBORL
@@ -30,7 +30,9 @@ def run_cell(cell: Cell, runs: Path, results: Path, command: str) -> None:
     """
     base = ready_base(cell, runs)
     say(f"cell {cell.name}")
-    if cell.learns_online:
+    if cell.trained is not None:
+        entry = _tried(cell, cell.trained, base, runs)
+    elif cell.learns_online:
         entry = _learned(cell, base, runs)
     else:
         policy = load_agent(base.directory.prior).agent
@@ -54,9 +56,22 @@ def _opened(directory: Path, config: RunConfig) -> Run:
     return begin(config.task, directory, config, resume=(directory / "config.json").is_file())
 
 
+def _tried(cell: Cell, trained: Cell, base: Run, runs: Path) -> dict[str, Any]:
+    """Try a policy that was trained under other conditions."""
+    _learned(trained, base, runs)
+    source = open_run(_directory(trained, runs))
+    run = Run(source.directory, cell.config, open_robot(cell.config))
+    return _result(cell, run, load_agent(source.directory.policy).agent, source.robot_minutes())
+
+
+def _directory(cell: Cell, runs: Path) -> Path:
+    """The run directory of an online cell."""
+    return runs / "cells" / cell.base / cell.policy
+
+
 def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
     """Train, with an evaluation at each milestone, and evaluate what comes out."""
-    directory = runs / "cells" / base.directory.root.name / cell.policy
+    directory = _directory(cell, runs)
     run = open_run(directory) if (directory / "config.json").is_file() else fork(base, cell.config, directory)
     milestones: list[dict[str, Any]] = []
     budget = cell.config.train.robot_minutes

@@ -15,6 +15,7 @@ from dexloop.errors import unknown
 from dexloop.operators.scripted import CLEAN
 from dexloop.presets import ALGORITHMS, IBORL
 from dexloop.seeds import Purpose
+from dexloop.sim.randomisation import Randomisation
 
 Observation = Literal["images", "privileged"]
 
@@ -93,6 +94,33 @@ def _base(task: str, seed: int, observation: Observation, change: str = "") -> s
     return "-".join(
         [task, str(seed), *(["state"] if observation == "privileged" else []), *([change] if change else [])]
     )
+
+
+DISTURBANCES: Mapping[str, Randomisation] = MappingProxyType(
+    {
+        "undisturbed": Randomisation(),
+        "size": Randomisation(size=(0.8, 1.2)),
+        "mass": Randomisation(mass=(0.8, 1.2)),
+        "camera": Randomisation(camera_position=0.01),
+        "push": Randomisation(push=0.35),
+    }
+)
+"""What the final policies are tried under, none of which they were trained with: size and mass of the object within
+20 %, each camera moved by up to 1 cm along each axis, and a blow to the object that moves it by some millimetres."""
+
+
+def robustness_cells(selection: Selection) -> list[Cell]:
+    """The policies of Table II's `iborl` cells, tried on the same test seeds under disturbances."""
+    selection.check(tuple(DISTURBANCES))
+    cells: list[Cell] = []
+    for seed in selection.seeds or SEEDS:
+        for task in selection.tasks or tuple(TABLE_1):
+            trained = _paper_cell(task, "iborl", seed, replace(selection, trials=None))
+            config = replace(trained.config, trials=selection.trials or MANY_TRIALS)
+            for name in selection.policies or tuple(DISTURBANCES):
+                changed = replace(config, sim=replace(config.sim, randomise=DISTURBANCES[name]))
+                cells.append(Cell(name, trained.base, changed, trained=trained))
+    return cells
 
 
 Change = Callable[[RunConfig], RunConfig]

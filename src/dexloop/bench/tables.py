@@ -13,7 +13,7 @@ from dexloop.bench.conditions import TABLE_1, TABLE_2
 from dexloop.bench.results import Entry
 from dexloop.report.statistics import bootstrap_mean, wilson_interval
 
-_ORDER = ("bc", "act", "rlpd", "iborl_ablated", "iborl_paper", "iborl")
+_ORDER = ("bc", "act", "rlpd", "iborl_ablated", "iborl_paper", "iborl", "undisturbed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,12 @@ def _over_tasks(pooled: Sequence[Pooled]) -> str:
         rate = 100 * float(np.mean([c.rate for c in cells]))
         lines.append(f"`{policy}` over the four tasks: success {rate:.1f} %, sum of the steps {total}.")
     return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def robustness_table(entries: Sequence[Entry]) -> str:
+    """Success and steps under each disturbance, one row a task and disturbance."""
+    rows = [(cell.task, cell.policy, _success(cell), _interval(cell), *_steps(cell)) for cell in pool(entries)]
+    return _markdown(("task", "disturbance", "success", "95 % interval", "steps", "95 % interval"), rows)
 
 
 def ablation_table(entries: Sequence[Entry]) -> str:

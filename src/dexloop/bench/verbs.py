@@ -10,14 +10,14 @@ from dexloop.bench.cell import Cell
 from dexloop.bench.figures import figure_4, figure_5
 from dexloop.bench.results import Entry, cell_path, read_cells
 from dexloop.bench.strips import figure_3
-from dexloop.bench.studies import Selection, ablation_cells, paper_cells
-from dexloop.bench.tables import ablation_table, table_1, table_2
+from dexloop.bench.studies import Selection, ablation_cells, paper_cells, robustness_cells
+from dexloop.bench.tables import ablation_table, robustness_table, table_1, table_2
 from dexloop.bench.work import run_cells
 from dexloop.errors import DexloopError, unknown
 from dexloop.pipeline.verbs import open_run
 from dexloop.progress import say
 
-STUDIES = ("table1", "table2", "figure3", "figure4", "figure5", "ablations")
+STUDIES = ("table1", "table2", "figure3", "figure4", "figure5", "ablations", "robustness")
 _POLICIES = {
     "table1": ("bc", "iborl"),
     "figure3": ("iborl",),
@@ -29,6 +29,7 @@ _TABLES: dict[str, Callable[[Sequence[Entry]], str]] = {
     "table1": table_1,
     "table2": table_2,
     "ablations": ablation_table,
+    "robustness": robustness_table,
 }
 _FIGURES: dict[str, Callable[[Sequence[Entry], Path], None]] = {"figure4": figure_4, "figure5": figure_5}
 
@@ -53,14 +54,17 @@ def bench(study: str, selection: Selection, runs: Path, out: Path, *, jobs: int,
 
 def results_folder(study: str, selection: Selection, out: Path) -> Path:
     """Where the cells of a study lie."""
-    if study == "ablations":
-        return out / ("ablations" if selection.observation == "privileged" else "ablations-images")
-    return out / ("table2" if selection.observation == "images" else "table2-state")
+    seen = "state" if selection.observation == "privileged" else "images"
+    usual = "state" if study == "ablations" else "images"
+    name = study if study in ("ablations", "robustness") else "table2"
+    return out / (name if seen == usual else f"{name}-{seen}")
 
 
 def _cells(study: str, selection: Selection) -> list[Cell]:
     if study == "ablations":
         return ablation_cells(selection)
+    if study == "robustness":
+        return robustness_cells(selection)
     wanted = _POLICIES.get(study)
     return [cell for cell in paper_cells(selection) if wanted is None or cell.policy in wanted]
 

@@ -18,7 +18,7 @@ from dexloop.sim.config import SimConfig
 from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, FINGERS, ActionCodec, checked_action
 from dexloop.sim.hand import FINGER_NAMES
 from dexloop.sim.kinematics import pose
-from dexloop.sim.randomisation import Randomiser
+from dexloop.sim.randomisation import Push, Randomiser, draw_push
 from dexloop.sim.rendering import Renderer
 from dexloop.sim.rotations import Array, rotation_matrix
 from dexloop.sim.scene import CAMERAS, SceneConfig
@@ -102,6 +102,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self._target = np.zeros(ACTION_SIZE)
         self._steps = 0
         self._held = 0
+        self._push: Push | None = None
         self._running = False
         self._stopped = False
 
@@ -167,6 +168,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
             object_size=size,
             finger_lag=float(rng.uniform(*self.config.action_latency)),
         )
+        self._push = draw_push(rng, self.config.randomise.push)
         start = simulation.kinematics.forward(simulation.joint_target)
         self._servo = ArmServo(simulation.kinematics, self.codec, self._period, start)
         self._target = np.concatenate([np.zeros(6), task.fingers])
@@ -199,6 +201,9 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         wanted = self.codec.decode(clean, before)
         motion = self._servo.move(self.simulation.joint_target, before, wanted)
         self._target = np.concatenate([motion.pose, wanted[FINGERS]])
+        if self._push is not None and self._steps * self._period >= self._push.seconds:
+            self.simulation.push(self._push.velocity)
+            self._push = None
         self.simulation.advance(motion.joints, self._target[FINGERS])
         self._steps += 1
         state = self.simulation.state()

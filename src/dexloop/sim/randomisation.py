@@ -17,7 +17,8 @@ class Randomisation:
     """Ranges drawn from anew at every reset; the default changes nothing.
 
     mass, friction, size: factors on the object's. light: factor on the lamp. camera_position [m] and
-    camera_rotation [rad]: half-widths about each camera's place, per axis.
+    camera_rotation [rad]: half-widths about each camera's place, per axis. push: speed that the object is given once, in
+    some horizontal direction within the first seconds [m/s].
     """
 
     mass: Range = (1.0, 1.0)
@@ -26,6 +27,26 @@ class Randomisation:
     light: Range = (1.0, 1.0)
     camera_position: float = 0.0
     camera_rotation: float = 0.0
+    push: float = 0.0
+
+
+_PUSH_SECONDS = (0.5, 2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A blow to the object: seconds into the episode [s], and the velocity (2,) it adds [m/s, world x and y]."""
+
+    seconds: float
+    velocity: tuple[float, float]
+
+
+def draw_push(rng: np.random.Generator, speed: float) -> Push | None:
+    """When and whither the object is pushed; None, and no draw, where the speed is zero."""
+    if speed == 0.0:
+        return None
+    seconds, heading = float(rng.uniform(*_PUSH_SECONDS)), float(rng.uniform(-np.pi, np.pi))
+    return Push(seconds, (speed * float(np.cos(heading)), speed * float(np.sin(heading))))
 
 
 class Randomiser:

@@ -120,6 +120,10 @@ class Simulation:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_collision(model, data)
 
+    def push(self, velocity: tuple[float, float]) -> None:
+        """Add a horizontal velocity (2,) [m/s] to the object's, as a blow would."""
+        self.data.qvel[self._object_velocity : self._object_velocity + 2] += velocity
+
     def ee_pose(self) -> tuple[Array, Array]:
         """Position (3,) [m] and rotation (3, 3) of the end effector in the world, as measured."""
         return self.data.site_xpos[self._ee].copy(), self.data.site_xmat[self._ee].reshape(3, 3).copy()
