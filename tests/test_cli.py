@@ -18,6 +18,7 @@ import pytest
 from dexloop.cli import main
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.runtime.metrics import read_metrics
+from dexloop.sim.tasks.base import task_names
 from tests import tiny
 from tests.data.samples import HAND_ROBOT, make_episode
 
@@ -43,7 +44,7 @@ def failing(capfd: pytest.CaptureFixture[str]) -> Failing:
 def test_an_unknown_task_is_named_with_what_was_meant(failing: Failing, tmp_path: Path) -> None:
     line = failing("run", "cpu", "--out", tmp_path / "run")
     assert "TASK cpu" in line and "did you mean cup?" in line
-    assert "there are: cup" in failing("record", "juggling", "--out", tmp_path / "run")
+    assert f"there are: {', '.join(task_names())}" in failing("record", "juggling", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
