@@ -17,8 +17,8 @@ class Randomisation:
     """Ranges drawn from anew at every reset; the default changes nothing.
 
     mass, friction, size: factors on the object's. light: factor on the lamp. camera_position [m] and
-    camera_rotation [rad]: half-widths about each camera's place, per axis. push: speed that the object is given once, in
-    some horizontal direction within the first seconds [m/s].
+    camera_rotation [rad]: half-widths about each camera's place, per axis. push: speed that the object is given once,
+    in some horizontal direction within the first seconds [m/s].
     """
 
     mass: Range = (1.0, 1.0)
