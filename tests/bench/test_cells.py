@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from dexloop import DexloopError
+from dexloop.algorithms.act import ActConfig
 from dexloop.bench.cell import Cell
 from dexloop.bench.results import read_cells
 from dexloop.bench.running import run_cell
 from dexloop.bench.work import claimed, run_cells
 from dexloop.config import RunConfig, TrainConfig, read_config
+from dexloop.networks.act import TransformerConfig
+from dexloop.networks.act_storage import load_act
 from dexloop.seeds import Purpose
 from dexloop.sim.randomisation import Randomisation
 
@@ -88,6 +91,25 @@ def test_a_policy_is_tried_under_conditions_it_was_not_trained_with(config: RunC
     kept = read_config(runs / "cells" / "cup-0" / "iborl" / "config.json")
     assert kept.sim.randomise == Randomisation()
     assert {path.name for path in results.iterdir()} == {"cup-mass-0.json"}
+
+
+def test_act_is_trained_once_on_the_same_demonstrations_and_evaluated(config: RunConfig, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    cell = Cell("act", "cup-0", config)
+    small = TransformerConfig(chunk=4, width=16, heads=2, feedforward=16, encoder_layers=1, decoder_layers=1)
+    run_cell(cell, runs, results, "first", ActConfig(transformer=small, updates=5))
+
+    path = runs / "cells" / "cup-0" / "act" / "policy.safetensors"
+    learned, entry = path.read_bytes(), written(results, "cup-act-0")
+    assert (entry["policy"], entry["trials"], entry["robot_minutes"]) == ("act", 2, 0.0)
+    assert entry["act"]["transformer"]["chunk"] == 4 and entry["act"]["updates"] == 5
+    assert load_act(path).architecture.parts == (25, 27), "proprioception and the simulation's state"
+
+    (results / "cup-act-0.json").unlink()
+    run_cell(cell, runs, results, "second", ActConfig(transformer=small, updates=9))
+    assert path.read_bytes() == learned, "what is there is not trained again"
+    again = written(results, "cup-act-0")
+    assert again["act"] == entry["act"] and again["steps"] == entry["steps"]
 
 
 @pytest.mark.slow

@@ -7,26 +7,33 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from dexloop.algorithms.act import ActConfig, learn_act
 from dexloop.bench.cell import Cell
 from dexloop.bench.results import cell_path, write_cell
 from dexloop.config import RunConfig, TrainConfig, config_to_json
 from dexloop.core import Policy
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.networks.act_storage import load_act, save_act
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success
+from dexloop.pipeline.record import episodes_of
 from dexloop.pipeline.robots import open_robot, training_reward
 from dexloop.pipeline.run import Run
+from dexloop.pipeline.threads import all_cores
 from dexloop.pipeline.verbs import begin, fork, open_run
 from dexloop.presets import IBORL
-from dexloop.progress import say
+from dexloop.progress import Bar, say
 from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import host_facts
 
+_ACT = ActConfig()
 
-def run_cell(cell: Cell, runs: Path, results: Path, command: str) -> None:
+
+def run_cell(cell: Cell, runs: Path, results: Path, command: str, act: ActConfig = _ACT) -> None:
     """Do what of a cell is not done yet, and write its file below ``results``.
 
     runs: where run directories go; a cell that was interrupted goes on in its own. command: what makes it, for people.
+    act: of the policy of that name.
     """
     base = ready_base(cell, runs)
     say(f"cell {cell.name}")
@@ -34,6 +41,8 @@ def run_cell(cell: Cell, runs: Path, results: Path, command: str) -> None:
         entry = _tried(cell, cell.trained, base, runs)
     elif cell.learns_online:
         entry = _learned(cell, base, runs)
+    elif cell.policy == "act":
+        entry = _chunked(cell, base, runs, act)
     else:
         policy = load_agent(base.directory.prior).agent
         entry = _result(cell, base, policy, 0.0)
@@ -87,6 +96,26 @@ def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
         milestones.append(entry)
     on_the_way = [{k: e[k] for k in ("robot_minutes", "successes", "trials", "mean_steps")} for e in milestones]
     return {**milestones[-1], "milestones": on_the_way, "curve": learning_curve(run.directory.metrics.path)}
+
+
+def _chunked(cell: Cell, base: Run, runs: Path, config: ActConfig) -> dict[str, Any]:
+    """Train a chunking policy on the demonstrations, once, and evaluate it; "act" says how it was trained."""
+    path = runs / "cells" / base.directory.root.name / cell.policy / "policy.safetensors"
+    if not path.is_file():
+        demonstrations = episodes_of(EpisodeDataset.open(base.directory.demos))
+        with all_cores(), Bar("act", config.updates, "updates") as bar:
+            agent, architecture = learn_act(
+                load_agent(base.directory.prior),
+                demonstrations,
+                config,
+                seed=cell.config.seed,
+                progress=lambda update, l1: bar.update(update, f"L1 {l1:.3f}"),
+            )
+            bar.update(config.updates)
+        save_act(path, agent, architecture, seed=cell.config.seed, **config.training())
+    stored = load_act(path)
+    entry = _result(cell, base, stored.agent, 0.0)
+    return {**entry, "act": {**asdict(stored.architecture), **stored.facts}}
 
 
 def _result(cell: Cell, run: Run, policy: Policy, robot_minutes: float) -> dict[str, Any]:
