@@ -20,7 +20,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARG
 # The platform on which scripts/system-packages.sh saw MuJoCo render; a MUJOCO_GL of the user's own wins.
 WITH_GL = MUJOCO_GL="$${MUJOCO_GL:-$$(cat $(VENV)/.rendering)}"
 
-.PHONY: demo test test-slow check format build clean
+.PHONY: demo test test-slow check format build proto clean
 
 demo: $(VENV)/.train $(VENV)/.rendering
 	$(WITH_GL) $(BIN)/dexloop run cup $(ARGS)
@@ -43,6 +43,12 @@ format: $(VENV)/.dev
 
 build: $(VENV)/.dev
 	$(BIN)/python -m build --no-isolation
+
+# Generated with an old compiler, as its code asks for no newer libraries than itself; kept out of the environment.
+proto:
+	$(PYTHON) -m venv build/proto && build/proto/bin/pip install -q grpcio-tools==1.73.1 'setuptools<80'
+	build/proto/bin/python -m grpc_tools.protoc -Iproto --python_out=src --pyi_out=src --grpc_python_out=src \
+		proto/dexloop/v1/robot.proto
 
 clean:
 	rm -rf $(VENV) build dist

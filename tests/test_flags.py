@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 import tyro
 
-from dexloop.config import RunConfig
-from dexloop.flags import described, differing, flags_of_configurations
+from dexloop.config import RunConfig, differing
+from dexloop.flags import described, flags_of_configurations
 from dexloop.presets import ALGORITHMS, PRESETS
 
 DEMO = PRESETS["demo"]
@@ -81,7 +81,7 @@ def test_what_an_algorithm_leaves_out_has_no_flags(capsys: pytest.CaptureFixture
 def test_help_says_what_each_flag_is(capsys: pytest.CaptureFixture[str]) -> None:
     said = help_of(DEMO, capsys)
     assert "--sim.limits.linear-speed FLOAT of the target, per axis [m/s] (default: 0.25)" in said
-    assert "--robot STR sim, or gym:ID (default: sim)" in said
+    assert "--robot STR sim, gym:ID, or grpc://HOST:PORT for a controller (default: sim)" in said
     assert "--algorithm.regulariser.alpha FLOAT weight of the imitation loss (default: 1.0)" in said
     # Neither subcommands nor the documentation of something else.
     assert "regulariser-config" not in said and "Return a new object" not in said

@@ -12,6 +12,11 @@ def main() -> int:
     """Run the command line; the exit code is that of ``dexloop.cli.main``, and 1 where a pipe was closed."""
     try:
         # Importing takes seconds, in which Ctrl-C and errors (of MUJOCO_GL) are to be as quiet as later.
+        if sys.argv[1:2] == ["serve"]:
+            # A robot's computer has no PyTorch, which everything else needs.
+            from dexloop.serve import main as serve
+
+            return serve(sys.argv[2:])
         from dexloop.cli import main as run
 
         try:

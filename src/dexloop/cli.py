@@ -13,9 +13,9 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from dexloop.bench import verbs as benches
 from dexloop.bench.studies import Selection
-from dexloop.config import RunConfig, read_config
+from dexloop.config import RunConfig, differing, read_config
 from dexloop.errors import DexloopError, unknown
-from dexloop.flags import differing, flags_of_configurations
+from dexloop.flags import flags_of_configurations
 from dexloop.pipeline import verbs
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
@@ -227,6 +227,10 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         seen = observation or ("privileged" if study == "ablations" else "images")
         benches.bench(study, Selection(tasks, policies, seeds, trials, seen), runs, out, jobs=jobs, run=not show)
 
+    def serve() -> None:
+        """Serve a robot to clients on this machine or others; see dexloop serve --help."""
+        raise DexloopError("serve: give it as the first word, as in: dexloop serve --robot sim")
+
     return {
         "run": _beginning(
             verbs.run,
@@ -241,5 +245,6 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "report": report,
         "replay": replay,
         "bench": bench,
+        "serve": serve,
         "doctor": doctor,
     }

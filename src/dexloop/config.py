@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from dexloop.errors import DexloopError
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.operators.scripted import HUMAN, Imperfection
 from dexloop.rewards.classifier import ClassifierConfig
-from dexloop.robot.config import GymConfig
+from dexloop.robot.config import ClientSecurity, GymConfig
 from dexloop.runtime.learner import PaceConfig
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.sim.config import SimConfig
@@ -95,7 +96,8 @@ class RunConfig:
     observation: what policies see beside proprioception, camera images or the simulation's state.
     reward: who says so when the task is done while learning: the classifier, the simulation, or a person (the
     operator's verdicts).
-    robot: sim, or gym:ID. operator: who demonstrates: scripted, keyboard, module:function, or a policy file.
+    robot: sim, gym:ID, or grpc://HOST:PORT for a controller. operator: who demonstrates: scripted, keyboard,
+    module:function, or a policy file.
     seed: of the whole run, in [0, 1000). trials: episodes that each policy is evaluated on.
     """
 
@@ -108,6 +110,7 @@ class RunConfig:
     trials: int = 40
     sim: SimConfig = field(default_factory=SimConfig)
     gym: GymConfig = field(default_factory=GymConfig)
+    grpc: ClientSecurity = field(default_factory=ClientSecurity)
     record: RecordConfig = field(default_factory=RecordConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     representation: RepresentationConfig = field(default_factory=RepresentationConfig)
@@ -141,6 +144,21 @@ def config_from_json(values: Any, source: Path) -> RunConfig:
     except Exception as error:
         details = "; ".join(cattrs.transform_error(error))
         raise DexloopError(f"{source}: not a configuration of this version of dexloop: {details}") from None
+
+
+def differing(first: RunConfig, second: RunConfig) -> set[str]:
+    """The flags that stand for what two configurations do not have in common."""
+    one, other = _flat(config_to_json(first)), _flat(config_to_json(second))
+    shared = {flag for flag in one.keys() & other.keys() if one[flag] == other[flag]}
+    return (one.keys() | other.keys()) - shared
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "--") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flag = prefix + name.replace("_", "-")
+        flat |= _flat(value, f"{flag}.") if isinstance(value, Mapping) else {flag: value}
+    return flat
 
 
 def read_config(path: Path) -> RunConfig:

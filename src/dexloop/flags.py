@@ -14,15 +14,13 @@ from typing import Any, get_args, get_type_hints
 
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from dexloop.config import AlgorithmConfig, RunConfig, config_to_json
-from dexloop.sim.config import SimConfig
-
 # What is decided elsewhere: by TASK, by the other settings of a run, or by the preset of the algorithm.
-_NO_FLAGS: Mapping[type, frozenset[str]] = MappingProxyType(
+# By the class's name: a robot's computer has flags as well, and not all that these classes' modules need.
+_NO_FLAGS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        RunConfig: frozenset({"task"}),
-        SimConfig: frozenset({"task", "observation", "privileged", "end_on_success"}),
-        AlgorithmConfig: frozenset({"name"}),
+        "RunConfig": frozenset({"task"}),
+        "SimConfig": frozenset({"task", "observation", "privileged", "end_on_success"}),
+        "AlgorithmConfig": frozenset({"name"}),
     }
 )
 
@@ -46,21 +44,6 @@ def described(configuration: type) -> tuple[str, dict[str, str]]:
     return whole.strip(), found
 
 
-def differing(first: RunConfig, second: RunConfig) -> set[str]:
-    """The flags that stand for what two configurations do not have in common."""
-    one, other = _flat(config_to_json(first)), _flat(config_to_json(second))
-    shared = {flag for flag in one.keys() & other.keys() if one[flag] == other[flag]}
-    return (one.keys() | other.keys()) - shared
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "--") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flag = prefix + name.replace("_", "-")
-        flat |= _flat(value, f"{flag}.") if isinstance(value, Mapping) else {flag: value}
-    return flat
-
-
 def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
     default: Any = info.default
     kind: type[Any] = type(default)
@@ -69,7 +52,7 @@ def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
         return None
     hints, (_, said) = get_type_hints(kind), described(kind)
     shown: list[StructFieldSpec] = []
-    for name in (field.name for field in fields(kind) if field.name not in _NO_FLAGS.get(kind, ())):
+    for name in (field.name for field in fields(kind) if field.name not in _NO_FLAGS.get(kind.__name__, ())):
         value, hint, text = getattr(default, name), hints[name], said.get(name)
         if is_dataclass(value):
             hint, text = type(value), described(type(value))[0] or text or ""

@@ -17,7 +17,7 @@ from dexloop.operators.keyboard import KeyboardOperator, Role
 from dexloop.operators.patient import PatientOperator
 from dexloop.operators.policy import PolicyOperator
 from dexloop.operators.scripted import ScriptedOperator
-from dexloop.pipeline.robots import find_modules_here, sim_config
+from dexloop.pipeline.robots import GRPC, find_modules_here, sim_config
 from dexloop.types import RobotSpec
 
 _NOBODY = "nobody"
@@ -113,7 +113,8 @@ def _operator(config: RunConfig, spec: RobotSpec, name: str, flag: str, role: Ro
         return _imported_operator(name, spec, flag)
     if name != "scripted":
         raise DexloopError(f"{flag} {name}: give scripted, keyboard, module:function or a .safetensors file")
-    if config.robot != "sim":
+    served = config.robot.startswith(GRPC) and spec.observation.privileged > 0
+    if config.robot != "sim" and not served:
         raise DexloopError(
             f"--robot {config.robot} has no scripted operator; give {flag} keyboard, module:function, or a "
             "policy's .safetensors file"

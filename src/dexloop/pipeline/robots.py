@@ -19,9 +19,12 @@ from dexloop.sim.config import SimConfig
 from dexloop.sim.env import DexEnv
 from dexloop.types import RobotSpec
 
+GRPC = "grpc://"
+"""How the name of a robot behind a controller begins."""
+
 
 def open_robot(config: RunConfig) -> Robot:
-    """The robot of ``config.robot``: sim, or gym:ID for any Gymnasium environment."""
+    """The robot of ``config.robot``: sim, gym:ID for a Gymnasium environment, or grpc://HOST:PORT for a controller."""
     if config.robot == "sim":
         if config.reward == "classifier" and config.observation == "privileged":
             raise DexloopError("--observation privileged has no pictures for a classifier; add --reward simulation")
@@ -43,7 +46,30 @@ def open_robot(config: RunConfig) -> Robot:
                 "--reward person where it does not say itself what success is"
             )
         return robot
-    raise DexloopError(f"--robot {config.robot}: no such robot; give sim or gym:ID")
+    if config.robot.startswith(GRPC):
+        return _open_served(config)
+    raise DexloopError(f"--robot {config.robot}: no such robot; give sim, gym:ID or grpc://HOST:PORT")
+
+
+def _open_served(config: RunConfig) -> Robot:
+    """The robot behind a controller; raises DexloopError where it is set up for something else than this run is."""
+    try:
+        # The robot's extra, which a run in the simulation does not need.
+        from dexloop.robot.client import GrpcEnv
+    except ImportError as error:
+        raise DexloopError(f"--robot {config.robot}: {error}; install it with: pip install 'dexloop[robot]'") from None
+    env = GrpcEnv(config.robot.removeprefix(GRPC), config.grpc)
+    spec = env.robot_spec
+    if spec.task != config.task:
+        env.close()
+        raise DexloopError(f"--robot {config.robot} is set up for task {spec.task!r}, not for {config.task!r}")
+    if config.observation == "images" and not spec.observation.cameras:
+        env.close()
+        raise DexloopError(f"--robot {config.robot} shows no pictures; give --observation privileged")
+    if config.observation == "privileged" and not spec.observation.privileged:
+        env.close()
+        raise DexloopError(f"--robot {config.robot} has no privileged state to see; give --observation images")
+    return GymRobot(env, name=spec.name, task=spec.task)
 
 
 def sim_config(config: RunConfig) -> SimConfig:

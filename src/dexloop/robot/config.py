@@ -1,8 +1,9 @@
-"""What a Gymnasium environment may leave unsaid."""
+"""What a Gymnasium environment may leave unsaid, and how a controller on another machine is reached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,14 @@ class GymConfig:
     max_steps: int | None = None
     reset_seconds: float = 0.0
     render_mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecurity:
+    """certificate: PEM file of the authority that signed the controller's, or its own. token: file with the token
+
+    that the controller asks for.
+    """
+
+    certificate: Path | None = None
+    token: Path | None = None

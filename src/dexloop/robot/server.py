@@ -1,0 +1,185 @@
+"""The service: one lease, and no action executed that is late, doubled, out of order or no number."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
+
+import grpc
+
+from dexloop.errors import DexloopError
+from dexloop.robot.backend import Backend, Command, Sample
+from dexloop.robot.messages import MOST_BYTES, ImageForm, description_of, observation_of, refusal, values_of
+from dexloop.robot.security import ServerSecurity, TokenGuard, check_bind, read_token, server_credentials, split_address
+from dexloop.v1 import robot_pb2 as pb
+from dexloop.v1 import robot_pb2_grpc as rpc
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", MOST_BYTES),
+    ("grpc.max_send_message_length", MOST_BYTES),
+    # A peer whose machine is gone says nothing; ask it.
+    ("grpc.keepalive_time_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", 1_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+# A client that reads slower than the robot shows loses the oldest pictures, not the newest.
+_UNREAD = 4
+
+
+class RobotService(rpc.RobotServicer):
+    """Serves a backend to one client at a time."""
+
+    def __init__(self, backend: Backend, form: ImageForm = "raw") -> None:
+        self._backend = backend
+        self._form: ImageForm = form
+        self._lock = threading.Lock()
+        self._lease: str | None = None
+        self._sent = 0
+
+    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.Description:
+        """What the robot is."""
+        return description_of(self._backend.spec, real_time=self._backend.real_time)
+
+    def Reset(self, request: pb.ResetRequest, context: grpc.ServicerContext) -> pb.Observation:
+        """A start state, for who has the lease."""
+        self._check_lease(request.lease, context)
+        return self._answer(context, lambda: self._backend.reset(request.seed))
+
+    def Hold(self, request: pb.HoldRequest, context: grpc.ServicerContext) -> pb.Observation:
+        """One period of rest, for who has the lease."""
+        self._check_lease(request.lease, context)
+        return self._answer(context, self._backend.hold)
+
+    def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopReply:
+        """Anybody may stop the robot."""
+        self._backend.stop()
+        return pb.StopReply()
+
+    def Rearm(self, request: pb.RearmRequest, context: grpc.ServicerContext) -> pb.RearmReply:
+        """Motion again, for who has the lease; a stopped robot may also be re-armed while nobody has it."""
+        if self._lease is not None:
+            self._check_lease(request.lease, context)
+        try:
+            self._backend.rearm()
+        except DexloopError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return pb.RearmReply()
+
+    def Control(
+        self, request_iterator: Iterator[pb.Action], context: grpc.ServicerContext
+    ) -> Generator[pb.Observation]:
+        """The lease first, then an observation for every control period and for every action that was refused."""
+        lease = self._take_lease(context)
+        outbox: queue.Queue[pb.Observation | None] = queue.Queue()
+        self._backend.attach(lambda sample: _put(outbox, self._message(sample)))
+        reader = threading.Thread(target=self._read, args=(request_iterator, outbox), daemon=True)
+        context.add_callback(lambda: outbox.put(None))
+        try:
+            yield pb.Observation(lease=lease, robot_time=time.monotonic())
+            reader.start()
+            while (message := outbox.get()) is not None:
+                yield message
+        finally:
+            self._backend.detach()
+            with self._lock:
+                self._lease = None
+
+    def _take_lease(self, context: grpc.ServicerContext) -> str:
+        with self._lock:
+            taken = self._lease is not None
+            lease = secrets.token_hex(8)
+            if not taken:
+                self._lease = lease
+        if taken:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "another client controls the robot")
+        return lease
+
+    def _check_lease(self, lease: str, context: grpc.ServicerContext) -> None:
+        if self._lease is None or not secrets.compare_digest(lease, self._lease):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "this client does not control the robot")
+
+    def _read(self, actions: Iterator[pb.Action], outbox: queue.Queue[pb.Observation | None]) -> None:
+        """Pass on every action that may be executed; ends with the stream."""
+        last = 0
+        size = self._backend.spec.action.size
+        try:
+            for action in actions:
+                why = refusal(action, size, last, time.monotonic())
+                last = max(last, action.sequence)
+                if why is None:
+                    command = Command(action.sequence, values_of(action), action.issued_at + action.valid_for)
+                    try:
+                        self._backend.submit(command)
+                        continue
+                    except DexloopError as error:
+                        why = str(error)
+                answer = pb.Observation(
+                    sequence=self._next(), robot_time=time.monotonic(), acknowledged=action.sequence, refused=why
+                )
+                _put(outbox, answer)
+        except grpc.RpcError:
+            pass  # the stream broke, which its callback hears of as well
+        finally:
+            outbox.put(None)
+
+    def _answer(self, context: grpc.ServicerContext, work: Callable[[], Sample]) -> pb.Observation:
+        try:
+            return self._message(work())
+        except DexloopError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+
+    def _message(self, sample: Sample) -> pb.Observation:
+        return observation_of(sample, self._next(), self._form)
+
+    def _next(self) -> int:
+        with self._lock:
+            self._sent += 1
+            return self._sent
+
+
+def _put(outbox: queue.Queue[pb.Observation | None], message: pb.Observation) -> None:
+    """Add a message, and forget the oldest where too many are unread."""
+    while outbox.qsize() >= _UNREAD:
+        try:
+            outbox.get_nowait()
+        except queue.Empty:
+            break
+    outbox.put(message)
+
+
+def start_server(
+    backend: Backend, bind: str, security: ServerSecurity, form: ImageForm = "raw"
+) -> tuple[grpc.Server, int]:
+    """Serve ``backend`` at HOST:PORT, port 0 for a free one; the server, running, and its port.
+
+    Raises DexloopError for an address beyond this machine without TLS and a token, and for one that is taken.
+    """
+    host, port = split_address(bind, "--bind")
+    check_bind(host, security)
+    guards: list[grpc.ServerInterceptor] = (
+        [TokenGuard(read_token(security.token))] if security.token is not None else []
+    )
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="dexloop-serve"),
+        interceptors=guards,
+        # Two servers at one port would share the calls among them.
+        options=[*OPTIONS, ("grpc.so_reuseport", 0)],
+        maximum_concurrent_rpcs=16,
+    )
+    rpc.add_RobotServicer_to_server(RobotService(backend, form), server)
+    credentials = server_credentials(security)
+    try:
+        if credentials is None:
+            bound = server.add_insecure_port(f"{host}:{port}")
+        else:
+            bound = server.add_secure_port(f"{host}:{port}", credentials)
+    except RuntimeError as error:
+        raise DexloopError(f"--bind {bind}: cannot listen there; is another controller running? ({error})") from None
+    server.start()
+    return server, bound
