@@ -16,6 +16,7 @@ import dexloop
 from dexloop.sim.config import SimConfig
 from dexloop.sim.env import PROPRIO_NAMES, PROPRIO_SIZE, DexEnv
 from dexloop.sim.state import PRIVILEGED_NAMES, PRIVILEGED_SIZE
+from dexloop.sim.tasks.base import task_names
 
 REST = np.array([0.0] * 6 + [-1.0] * 5 + [0.66], dtype=np.float32)
 
@@ -155,3 +156,10 @@ def test_privileged_observation_needs_no_opengl_and_import_is_light() -> None:
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "MUJOCO_GL=disable" in result.stdout
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_every_task_is_an_environment_of_its_own(task: str) -> None:
+    env = gymnasium.make(f"dexloop/{task.capitalize()}Taking-v0", observation="privileged")
+    check_env(env.unwrapped, skip_render_check=True)
+    assert env.unwrapped.task.name == task and env.unwrapped.task.summary
