@@ -1,0 +1,1 @@
+"""Drivers of real devices: what the maker's wire says, in dexloop's units."""

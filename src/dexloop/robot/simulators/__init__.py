@@ -1,0 +1,1 @@
+"""Simulated devices that speak the protocol of the real ones, byte for byte."""
