@@ -181,6 +181,8 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "demonstrations_10": _record(episodes=10),
         "demonstrations_20": _record(episodes=20),
         "demonstrations_clean": _record(imperfection=CLEAN),
+        "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
+        "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )
