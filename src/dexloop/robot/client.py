@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -36,6 +37,8 @@ _RECONNECT_SECONDS = 2.0
 _RESET_SECONDS = 600.0
 # An action is worth executing for this many control periods after it was chosen.
 _VALID_PERIODS = 2.0
+# The newest observations that a client keeps for whoever steps.
+_UNREAD = 16
 
 
 class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
@@ -88,7 +91,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
                 self._drop()
             raise self._error(error) from None
         sample = self._last = sample_of(answer)
-        stream.forget()
+        stream.forget(sample.seconds)
         return self._observation(sample), self._info(sample)
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -207,6 +210,7 @@ class _Stream:
         self._outbox: queue.Queue[pb.Action | None] = queue.Queue()
         self._inbox: queue.Queue[pb.Observation | None] = queue.Queue()
         self._sequence = 0
+        self._since = -float("inf")
         self._call = stub.Control(self._actions(), metadata=metadata)
         # The first message is the lease; a refusal raises here, where it can be told.
         self.lease: str = next(self._call).lease
@@ -226,11 +230,12 @@ class _Stream:
                 raise _Lost(f"no answer within {_ANSWER_SECONDS:g} s") from None
             if answer is None:
                 raise _Lost("the controller ended it")
-            if answer.acknowledged >= self._sequence or answer.fault:
+            if answer.acknowledged >= self._sequence or (answer.fault and answer.robot_time > self._since):
                 return answer
 
-    def forget(self) -> None:
-        """Pass over what came before a reset."""
+    def forget(self, since: float) -> None:
+        """Pass over what was before a reset that ended at ``since`` [s, robot time], and may still be on its way."""
+        self._since = since
         while not self._inbox.empty():
             if self._inbox.get_nowait() is None:
                 self._inbox.put(None)
@@ -248,6 +253,10 @@ class _Stream:
     def _read(self) -> None:
         try:
             for observation in self._call:
+                # In real time they also come while nobody steps, as between episodes.
+                while self._inbox.qsize() >= _UNREAD:
+                    with contextlib.suppress(queue.Empty):
+                        self._inbox.get_nowait()
                 self._inbox.put(observation)
         except grpc.RpcError:
             pass  # its end is what matters, whatever ended it

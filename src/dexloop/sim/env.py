@@ -16,31 +16,18 @@ from numpy.typing import NDArray
 from dexloop.errors import DexloopError
 from dexloop.sim.config import SimConfig
 from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, FINGERS, ActionCodec, checked_action
-from dexloop.sim.hand import FINGER_NAMES
-from dexloop.sim.kinematics import pose
-from dexloop.sim.randomisation import Push, Randomiser, draw_push
+from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE, Proprioception
+from dexloop.sim.randomisation import Push
 from dexloop.sim.rendering import Renderer
-from dexloop.sim.rotations import Array, rotation_matrix
 from dexloop.sim.scene import CAMERAS, SceneConfig
 from dexloop.sim.servo import ArmServo
 from dexloop.sim.simulation import Simulation
+from dexloop.sim.start import EpisodeStart
 from dexloop.sim.state import PRIVILEGED_SIZE, SceneState, privileged_vector
-from dexloop.sim.tasks.base import StartRegion, Task, load_task
+from dexloop.sim.tasks.base import Task, load_task
 from dexloop.types import FloatArray, ObservationSpec, RobotSpec
 
 SimObservation = dict[str, Any]
-
-_POSE_NAMES = ("x", "y", "z", "rotation_x", "rotation_y", "rotation_z")
-PROPRIO_NAMES = (
-    *_POSE_NAMES,
-    *FINGER_NAMES,
-    *(f"target_{name}" for name in (*_POSE_NAMES, *FINGER_NAMES)),
-    "remaining_time",
-)
-PROPRIO_SIZE = len(PROPRIO_NAMES)
-# A larger remaining error of the inverse kinematics means that the pose is out of reach [m or rad].
-_REACHED = 1e-4
-_START_ATTEMPTS = 50
 
 
 class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
@@ -87,7 +74,8 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
 
         scene = SceneConfig(timestep=self.task.timestep, saturation=config.saturation)
         self.simulation = Simulation(scene, self.task.mjcf, config.control_hz)
-        self._randomiser = Randomiser(self.simulation.model, config.randomise)
+        self._start = EpisodeStart(self.simulation, self.task, config)
+        self._proprioception = Proprioception(config.limits)
         self._renderer: Renderer | None = None
         self._period = 1.0 / config.control_hz
         self.codec = ActionCodec(config.action, config.limits, self._period)
@@ -136,12 +124,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         return self.config.privileged or not self._shows_images
 
     def _observation_space(self) -> spaces.Dict:
-        limits = self.config.limits
-        # Measured poses may overshoot their targets, and the corner of the rotation box is longer than its side.
-        pose_bound = np.repeat([2.0 * limits.displacement, np.pi], 3)
-        high = np.concatenate([pose_bound, np.ones(6), pose_bound, np.ones(6), [1.0]]).astype(np.float32)
-        low = np.concatenate([-pose_bound, np.zeros(6), -pose_bound, np.zeros(6), [0.0]]).astype(np.float32)
-        self._proprio_low, self._proprio_high = low, high
+        low, high = self._proprioception.low, self._proprioception.high
         parts: dict[str, spaces.Space[Any]] = {"proprio": spaces.Box(low, high, dtype=np.float32)}
         if self._shows_images:
             size = self.config.image_size
@@ -157,18 +140,8 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         """A new episode; the same seed gives the same one, bit for bit. Raises DexloopError after ``stop``."""
         self._check_armed()
         super().reset(seed=seed)
-        rng, simulation, task = self.np_random, self.simulation, self.task
-        region = task.fixed if self.config.reset == "fixed" else task.random
-        size = self._randomiser.apply(rng, simulation.data)
-        simulation.reset(
-            joints=self._start_joints(rng, region),
-            fingers=np.array(task.fingers),
-            object_position=np.array(task.object_position) + rng.uniform(-1.0, 1.0, 2) * region.object_position,
-            object_yaw=float(rng.uniform(-1.0, 1.0)) * region.object_yaw,
-            object_size=size,
-            finger_lag=float(rng.uniform(*self.config.action_latency)),
-        )
-        self._push = draw_push(rng, self.config.randomise.push)
+        simulation, task = self.simulation, self.task
+        self._push = self._start.draw(self.np_random)
         start = simulation.kinematics.forward(simulation.joint_target)
         self._servo = ArmServo(simulation.kinematics, self.codec, self._period, start)
         self._target = np.concatenate([np.zeros(6), task.fingers])
@@ -177,18 +150,6 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self._past.clear()
         state = simulation.state()
         return self._observe(state), self._info(self.codec.encode(self._target, self._target), state)
-
-    def _start_joints(self, rng: np.random.Generator, region: StartRegion) -> Array:
-        """Joint angles (6,) of a start pose drawn from the region; draws again what is out of reach."""
-        task = self.task
-        for _ in range(_START_ATTEMPTS):
-            position = np.array(task.ee_position) + rng.uniform(-1.0, 1.0, 3) * region.ee_position
-            turn = rotation_matrix(rng.uniform(-1.0, 1.0, 3) * region.ee_rotation)
-            goal = pose(position, turn @ task.ee_rotation)
-            solution = self.simulation.kinematics.solve(np.array(task.home), goal, iterations=100)
-            if solution.residual < _REACHED:
-                return solution.q
-        raise DexloopError(f"task {task.name!r}: its start region is out of the arm's reach")
 
     def step(self, action: FloatArray) -> tuple[SimObservation, float, bool, bool, dict[str, Any]]:
         """One control period.
@@ -256,8 +217,8 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         """The observation of this moment, or of an earlier one where observations are late."""
         pose_now = self._servo.relative(state.ee_position, state.ee_rotation)
         remaining = 1.0 - self._steps / self._max_steps
-        proprio = np.concatenate([pose_now, state.fingers, self._target, [remaining]], dtype=np.float32)
-        observation: SimObservation = {"proprio": np.clip(proprio, self._proprio_low, self._proprio_high)}
+        proprio = self._proprioception.vector(pose_now, state.fingers, self._target, remaining)
+        observation: SimObservation = {"proprio": proprio}
         if self._shows_images:
             size = self.config.image_size
             observation |= self._open_renderer().pictures(self.simulation.data, CAMERAS, size, size)

@@ -66,6 +66,13 @@ class ArmServo:
             tried = self._after(before, share * step)
         return self._slide(joints, before, solution)
 
+    def outside(self, reached: Array) -> float:
+        """How far the end effector's pose (4, 4) in the world is outside what ``move`` aims at [m], 0 inside it."""
+        position, rotation = reached[:3, 3], reached[:3, :3]
+        lowest = float((_CORNERS @ rotation.T)[:, 2].min()) + float(position[2])
+        beyond = np.concatenate([_LOW - position, position - _HIGH])
+        return max(0.0, float(beyond.max()), _CLEARANCE - lowest)
+
     def _slide(self, joints: Array, before: Array, solution: Solution) -> Motion:
         """Some way towards joint angles whose pose is not the wanted one, within every limit, or not at all."""
         step = solution.q - joints

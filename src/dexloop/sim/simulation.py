@@ -128,6 +128,10 @@ class Simulation:
         """Position (3,) [m] and rotation (3, 3) of the end effector in the world, as measured."""
         return self.data.site_xpos[self._ee].copy(), self.data.site_xmat[self._ee].reshape(3, 3).copy()
 
+    def joints(self) -> Array:
+        """The arm's measured joint angles (6,) [rad]."""
+        return self.data.qpos[self._arm].copy()
+
     def fingers(self) -> Array:
         """The measured closed fractions (6,), in [0, 1]."""
         return np.clip(self.data.qpos[self._fingers] / self._closed, 0.0, 1.0)

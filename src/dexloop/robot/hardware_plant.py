@@ -1,0 +1,193 @@
+"""An arm, a hand and cameras as a plant, whatever wires they hang on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dexloop.errors import DexloopError
+from dexloop.robot.devices import Arm, Array, Camera, DeviceError, Frame, Hand, HandState
+from dexloop.robot.plant import PlantState, Setpoint, tick_for
+from dexloop.robot.polling import Poller
+from dexloop.sim.hand import EE_IN_HAND, FLANGE_TO_HAND
+from dexloop.sim.kinematics import ArmKinematics, pose
+from dexloop.sim.scene import Mounting
+
+# A pose whose inverse kinematics leaves a larger error is out of reach [m or rad].
+_REACHED = 1e-3
+_RETREAT_STEPS = 5
+_LOOKED_AT = 25
+# A command to the hand is repeated after so long, since a hand that lost its power has forgotten it [s].
+_REPEAT = 0.5
+_REARM_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareConfig:
+    """Where the devices are and how they are driven.
+
+    home (6,) [rad]: joint angles at which episodes start. fingers (6,): closed fractions there. control_hz: of the
+    controller [Hz]. mounting: of the arm's base in the world. end_effector (3,) [m]: between palm, fingers and thumb,
+    in the hand's frame. retreat (3,) [m]: how far the open hand goes first on its way home, in the world. clearance
+    [m]: height of the end effector above the table, below which the way home must not lead after that. finger_speed:
+    share of the hand's highest. finger_force [N]: at which the hand itself stops a finger. stale [s]: age at which what
+    a hand or camera says is a fault. camera_period [s]: between two looks for a new picture.
+    """
+
+    home: tuple[float, ...]
+    fingers: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    control_hz: float = 10.0
+    mounting: Mounting = field(default_factory=Mounting)
+    end_effector: tuple[float, ...] = tuple(EE_IN_HAND.tolist())
+    retreat: tuple[float, float, float] = (0.0, 0.0, 0.10)
+    clearance: float = 0.05
+    finger_speed: float = 1.0
+    finger_force: float = 5.0
+    stale: float = 0.3
+    camera_period: float = 1.0 / 60.0
+
+
+class HardwarePlant:
+    """Reads hand and cameras in threads of their own, since a slow one must not delay the arm; owns all devices.
+
+    confirm: returns when the object is where an episode starts; None continues at once. Give an arm whose driver
+    paces its commands the period ``tick_for(control_hz, arm.period)``. Raises DeviceError where a device does not
+    answer.
+    """
+
+    name = "hardware"
+    privileged = 0
+
+    def __init__(
+        self,
+        arm: Arm,
+        hand: Hand,
+        cameras: Sequence[Camera],
+        config: HardwareConfig,
+        confirm: Callable[[], None] | None = None,
+    ) -> None:
+        self._arm, self._hand, self._cameras, self._config = arm, hand, cameras, config
+        self._confirm = confirm
+        self.tick = tick_for(config.control_hz, arm.period)
+        self.kinematics = ArmKinematics(
+            config.mounting.transform(), pose(FLANGE_TO_HAND @ np.array(config.end_effector), FLANGE_TO_HAND)
+        )
+        self._wanted: Array | None = None
+        self._sent: Array | None = None
+        self._sent_at = -float("inf")
+        with contextlib.ExitStack() as opened:
+            self._fingers = Poller("hand", hand.period, self._exchange, config.stale)
+            opened.callback(self._fingers.close)
+            self._pictures: dict[str, Poller[Frame]] = {}
+            for camera in cameras:
+                poller = Poller(f"camera {camera.name}", config.camera_period, camera.read, config.stale)
+                opened.callback(poller.close)
+                self._pictures[camera.name] = poller
+            joints = arm.state().joints
+            # From here on they are closed by ``close``.
+            opened.pop_all()
+        self._setpoint = Setpoint(joints, self._fingers.newest().fingers)
+
+    @property
+    def cameras(self) -> Mapping[str, tuple[int, int]]:
+        """As large as their newest pictures."""
+        sizes = {name: poller.newest().image.shape for name, poller in self._pictures.items()}
+        return {name: (shape[0], shape[1]) for name, shape in sizes.items()}
+
+    def state(self) -> PlantState:
+        """The newest of arm and hand; raises DeviceError where one of them is lost."""
+        arm, hand = self._arm.state(), self._fingers.newest()
+        faults = [f"{name}: {fault}" for name, fault in (("arm", arm.fault), ("hand", hand.fault)) if fault]
+        return PlantState(arm.joints, hand.fingers, hand.force, hand.temperature, "; ".join(faults) or None)
+
+    def command(self, setpoint: Setpoint) -> None:
+        """To the arm now, to the hand as soon as it listens."""
+        self._wanted = setpoint.fingers
+        self._setpoint = setpoint
+        self._arm.command(setpoint.joints)
+
+    def advance(self) -> None:
+        """Time passes by itself."""
+
+    def frames(self) -> Mapping[str, Frame]:
+        """The newest picture of each camera; raises DeviceError for a camera that is lost."""
+        return {name: poller.newest() for name, poller in self._pictures.items()}
+
+    def truth(self) -> None:
+        """Nobody knows it."""
+
+    def way_home(self, joints: Array, fingers: Array) -> Sequence[Setpoint]:
+        """Open the hand, retreat as far as the arm reaches, and go home, straight in the angles of the joints.
+
+        Raises DexloopError where that leads too near to the table: then a person moves the arm.
+        """
+        opened, home = np.array(self._config.fingers), np.array(self._config.home)
+        way = [Setpoint(joints, opened)]
+        here = self.kinematics.forward(joints)
+        for share in np.linspace(0.0, 1.0, _RETREAT_STEPS + 1)[1:]:
+            goal = pose(here[:3, 3] + share * np.array(self._config.retreat), here[:3, :3])
+            solution = self.kinematics.solve(way[-1].joints, goal)
+            if solution.residual > _REACHED:
+                break
+            way.append(Setpoint(solution.q, opened))
+        retreated = way[-1].joints
+        heights = [
+            float(self.kinematics.forward(retreated + share * (home - retreated))[2, 3])
+            for share in np.linspace(0.0, 1.0, _LOOKED_AT)
+        ]
+        if min(heights) < self._config.clearance:
+            raise DexloopError(
+                f"the way home leads within {min(heights):.3f} m of the table, less than {self._config.clearance:g}; "
+                "move the arm up by hand"
+            )
+        return [*way, Setpoint(home, opened)]
+
+    def confirm(self) -> None:
+        """Wait for whoever places the object."""
+        if self._confirm is not None:
+            self._confirm()
+
+    def reset(self, seed: int) -> Setpoint:
+        """It is at home already."""
+        return self._setpoint
+
+    def halt(self) -> None:
+        """Stop the arm by its own means; the fingers keep what they hold."""
+        self._arm.stop()
+
+    def rearm(self) -> None:
+        """Clear the faults that devices report, and wait for what they say then."""
+        if self._arm.state().fault is not None:
+            self._arm.clear_fault()
+        try:
+            faulty = self._fingers.forget(_REARM_SECONDS).fault is not None
+        except DeviceError:
+            faulty = True
+        if faulty:
+            self._hand.clear_fault()
+            self._fingers.forget(_REARM_SECONDS)
+        for poller in self._pictures.values():
+            poller.forget(_REARM_SECONDS)
+
+    def close(self) -> None:
+        """End the threads and let go of the devices; the arm holds its last setpoint."""
+        for poller in (self._fingers, *self._pictures.values()):
+            poller.close()
+        for device in (self._arm, self._hand, *self._cameras):
+            with contextlib.suppress(DeviceError):
+                device.close()
+
+    def _exchange(self) -> HandState:
+        """In the hand's thread: what it shall do, where that is new, and what it says."""
+        wanted, now = self._wanted, time.monotonic()
+        if wanted is not None and (
+            self._sent is None or now - self._sent_at > _REPEAT or bool((wanted != self._sent).any())
+        ):
+            six = np.ones(len(wanted))
+            self._hand.command(wanted, six * self._config.finger_speed, six * self._config.finger_force)
+            self._sent, self._sent_at = wanted, now
+        return self._hand.state()
