@@ -53,7 +53,8 @@ def test_a_cell_leaves_one_file_with_all_that_a_table_needs(config: RunConfig, t
     assert "curve" not in clone
 
     assert learned["trial_seeds"] == "tuning" and learned["robot_minutes"] >= 0.5
-    first, last = learned["milestones"]
+    before, first, last = learned["milestones"]
+    assert before["robot_minutes"] == 0.0 and before["trials"] == 2
     assert 0.3 <= first["robot_minutes"] < last["robot_minutes"] == learned["robot_minutes"]
     curve = learned["curve"]
     assert len(curve["episode_success"]) == len(curve["episode_robot_minutes"]) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from gymnasium.utils.env_checker import check_env
 from dexloop.operators.scripted import ScriptedOperator
 from dexloop.sim.config import SimConfig
 from dexloop.sim.env import DexEnv
+from dexloop.sim.randomisation import Randomisation
 from dexloop.sim.rendering import Renderer
-from dexloop.sim.scene import CAMERAS
+from dexloop.sim.scene import CAMERAS, Part, SceneConfig
 from dexloop.types import Observation
 
 pytestmark = pytest.mark.gl
@@ -114,3 +116,53 @@ def test_software_rendering_starts_no_threads_unless_told_to(own: dict[str, str]
     if in_software == "False":
         pytest.skip("a graphics card draws here")
     assert started == str(threads), done.stderr
+
+
+def test_cutout_is_the_same_part_of_a_larger_picture() -> None:
+    env = DexEnv(SimConfig())
+    env.reset(seed=0)
+    renderer, data = Renderer(env.simulation.model), env.simulation.data
+    whole = renderer.pictures(data, ("head",), 128, 128)["head"]
+    reach = math.tan(math.radians(SceneConfig().head.fovy) / 2.0)
+    # A quarter of the view, moved right by 16 and up by 8 of the large picture's 128 pixels.
+    part = Part(right=16 / 64 * reach, up=8 / 64 * reach, half=reach / 2.0)
+    cut = renderer.cutouts(data, {"head": part}, 64)["head"]
+    difference = np.abs(cut.astype(int) - whole[32 - 8 : 96 - 8, 32 + 16 : 96 + 16].astype(int))
+    assert np.mean(difference > 2) < 0.02
+    elsewhere = np.abs(cut.astype(int) - whole[32:96, 32:96].astype(int))
+    assert np.mean(elsewhere > 2) > 0.1
+
+
+def test_cutout_is_black_where_the_sensor_ends() -> None:
+    env = DexEnv(SimConfig())
+    env.reset(seed=0)
+    reach = math.tan(math.radians(SceneConfig().head.fovy) / 2.0)
+    part = Part(right=reach * 4 / 3, up=0.0, half=reach / 4)
+    cut = Renderer(env.simulation.model).cutouts(env.simulation.data, {"head": part}, 32)["head"]
+    assert not cut[:, 16:].any()
+    assert cut[:, :16].any(-1).all()
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_hand_view_has_the_held_object_in_its_middle(camera: str) -> None:
+    config = SimConfig(privileged=True, hand_view=0.2)
+    env, operator = DexEnv(config), ScriptedOperator(config)
+    assert env.observation_space["chest_hand"].shape == (64, 64, 3)  # type: ignore[index]
+    observation, info = env.reset(seed=0)
+    operator.reset(0)
+    while not info["is_success"]:
+        seen = Observation(observation["proprio"], {}, observation["privileged"])
+        observation, _, _, truncated, info = env.step(operator.poll(seen).action)
+        assert not truncated
+    near = observation[f"{camera}_hand"]
+    assert red(near[16:48, 16:48]) > 2 * red(near[:16])
+    assert red(near) > 2.5 * red(observation[camera])
+
+
+def test_view_of_a_moved_camera_is_cut_where_the_camera_was_meant_to_be() -> None:
+    def start(moved: float) -> np.ndarray:
+        env = DexEnv(SimConfig(hand_view=0.2, randomise=Randomisation(camera_position=moved)))
+        return env.reset(seed=3)[0]["head_hand"]
+
+    still, moved = start(0.0), start(0.03)
+    assert np.mean(np.abs(still.astype(int) - moved.astype(int)) > 8) > 0.05

@@ -79,10 +79,10 @@ def _directory(cell: Cell, runs: Path) -> Path:
 
 
 def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
-    """Train, with an evaluation at each milestone, and evaluate what comes out."""
+    """Train, with an evaluation at each milestone (the first is the clone's), and evaluate what comes out."""
     directory = _directory(cell, runs)
     run = open_run(directory) if (directory / "config.json").is_file() else fork(base, cell.config, directory)
-    milestones: list[dict[str, Any]] = []
+    milestones = [_cloned(cell, base, directory)] if cell.milestones else []
     budget = cell.config.train.robot_minutes
     for minutes in (*cell.milestones, budget):
         run.config = replace(run.config, train=replace(run.config.train, robot_minutes=minutes))
@@ -96,6 +96,14 @@ def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
         milestones.append(entry)
     on_the_way = [{k: e[k] for k in ("robot_minutes", "successes", "trials", "mean_steps")} for e in milestones]
     return {**milestones[-1], "milestones": on_the_way, "curve": learning_curve(run.directory.metrics.path)}
+
+
+def _cloned(cell: Cell, base: Run, directory: Path) -> dict[str, Any]:
+    """The clone's trials, as the milestone before any robot time."""
+    kept = directory / "milestones" / "0.json"
+    if not kept.is_file():
+        base.directory.write_json(kept, _result(cell, base, load_agent(base.directory.prior).agent, 0.0))
+    return base.directory.read_json(kept)
 
 
 def _chunked(cell: Cell, base: Run, runs: Path, config: ActConfig) -> dict[str, Any]:

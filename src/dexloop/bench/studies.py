@@ -183,6 +183,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "demonstrations_clean": _record(imperfection=CLEAN),
         "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
         "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
+        "hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.2)),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )

@@ -17,11 +17,12 @@ from dexloop.robot.safety import SafetyLimits
 from dexloop.sim.config import SimConfig
 from dexloop.sim.kinematics import ArmKinematics
 from dexloop.sim.rendering import Renderer
-from dexloop.sim.scene import CAMERAS, SceneConfig
+from dexloop.sim.scene import SceneConfig
 from dexloop.sim.simulation import Simulation
 from dexloop.sim.start import EpisodeStart
 from dexloop.sim.state import PRIVILEGED_SIZE, privileged_vector
 from dexloop.sim.tasks.base import load_task
+from dexloop.sim.views import views
 
 _SHORTEST_TICK = 0.01
 _UNMEASURED = np.full(6, np.nan)
@@ -59,7 +60,7 @@ class SimulatedPlant:
     def cameras(self) -> Mapping[str, tuple[int, int]]:
         """As the configuration has them."""
         size = self._config.image_size
-        return dict.fromkeys(CAMERAS, (size, size)) if self._config.observation == "images" else {}
+        return dict.fromkeys(self._config.views, (size, size)) if self._config.observation == "images" else {}
 
     @property
     def privileged(self) -> int:
@@ -89,8 +90,8 @@ class SimulatedPlant:
         if self._renderer is None:
             self._renderer = Renderer(self._simulation.model)
         self._pictures += 1
-        size, now = self._config.image_size, time.monotonic()
-        pictures = self._renderer.pictures(self._simulation.data, CAMERAS, size, size)
+        now, hand = time.monotonic(), self._simulation.ee_pose()[0]
+        pictures = views(self._renderer, self._simulation.data, self._config, hand)
         return {camera: Frame(picture, self._pictures, now) for camera, picture in pictures.items()}
 
     def truth(self) -> Truth:

@@ -10,6 +10,7 @@ from dexloop.sim.opengl import no_pictures
 
 MjModel = Any
 MjData = Any
+MjrRect = Any
 
 
 def _load() -> Any:

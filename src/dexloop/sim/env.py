@@ -19,12 +19,13 @@ from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, FINGERS, ActionCodec, 
 from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE, Proprioception
 from dexloop.sim.randomisation import Push
 from dexloop.sim.rendering import Renderer
-from dexloop.sim.scene import CAMERAS, SceneConfig
+from dexloop.sim.scene import SceneConfig
 from dexloop.sim.servo import ArmServo
 from dexloop.sim.simulation import Simulation
 from dexloop.sim.start import EpisodeStart
 from dexloop.sim.state import PRIVILEGED_SIZE, SceneState, privileged_vector
 from dexloop.sim.tasks.base import Task, load_task
+from dexloop.sim.views import views
 from dexloop.types import FloatArray, ObservationSpec, RobotSpec
 
 SimObservation = dict[str, Any]
@@ -98,7 +99,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     def robot_spec(self) -> RobotSpec:
         """What this robot is to the episode loop."""
         c = self.config
-        cameras = dict.fromkeys(CAMERAS, (c.image_size, c.image_size)) if self._shows_images else {}
+        cameras = dict.fromkeys(c.views, (c.image_size, c.image_size)) if self._shows_images else {}
         return RobotSpec(
             name="sim",
             task=self.task.name,
@@ -128,7 +129,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         parts: dict[str, spaces.Space[Any]] = {"proprio": spaces.Box(low, high, dtype=np.float32)}
         if self._shows_images:
             size = self.config.image_size
-            for camera in CAMERAS:
+            for camera in self.config.views:
                 parts[camera] = spaces.Box(0, 255, (size, size, 3), np.uint8)
         if self._shows_truth:
             parts["privileged"] = spaces.Box(-10.0, 10.0, (PRIVILEGED_SIZE,), np.float32)
@@ -220,8 +221,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         proprio = self._proprioception.vector(pose_now, state.fingers, self._target, remaining)
         observation: SimObservation = {"proprio": proprio}
         if self._shows_images:
-            size = self.config.image_size
-            observation |= self._open_renderer().pictures(self.simulation.data, CAMERAS, size, size)
+            observation |= views(self._open_renderer(), self.simulation.data, self.config, state.ee_position)
         if self._shows_truth:
             observation["privileged"] = np.clip(privileged_vector(state, self.task.symmetry), -10.0, 10.0)
         self._past.append(observation)

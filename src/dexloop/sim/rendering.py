@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dexloop.sim.engine import MjData, MjModel, mujoco
+from dexloop.sim.engine import MjData, MjModel, MjrRect, mujoco
 from dexloop.sim.opengl import EGL, lacks_screen, no_pictures
+from dexloop.sim.scene import Part
 
 # Pictures are rendered this much larger and averaged: cost is geometry, and thin fingers stay whole.
 _OVERSAMPLING = 2
+# Width over height of a camera's sensor; the square pictures are cut from its middle.
+_SENSOR_ASPECT = 4.0 / 3.0
 
 
 class Renderer:
@@ -44,20 +49,47 @@ class Renderer:
         pixels = np.empty((rect.height, rect.width, 3), dtype=np.uint8)
         out: dict[str, NDArray[np.uint8]] = {}
         for name in cameras:
-            self._camera.fixedcamid = self._model.camera(name).id
-            mujoco.mjv_updateScene(
-                self._model,
-                data,
-                self._options,
-                None,
-                self._camera,
-                mujoco.mjtCatBit.mjCAT_ALL.value,
-                self._scene,
-            )
-            mujoco.mjr_render(rect, self._scene, self._context)
-            mujoco.mjr_readPixels(pixels, None, rect, self._context)
-            out[name] = _reduced(pixels)
+            self._look_through(name, data)
+            out[name] = self._draw(rect, pixels)
         return out
+
+    def cutouts(self, data: MjData, parts: Mapping[str, Part], size: int) -> dict[str, NDArray[np.uint8]]:
+        """A part of what each camera sees: {camera: (size, size, 3) uint8 RGB}.
+
+        What the camera's sensor, 4:3 with its height as the field of view, does not reach is black.
+        """
+        self._gl.make_current()
+        rect = mujoco.MjrRect(0, 0, _OVERSAMPLING * size, _OVERSAMPLING * size)
+        self._fit(rect.width, rect.height)
+        pixels = np.empty((rect.height, rect.width, 3), dtype=np.uint8)
+        offsets = (np.arange(size) + 0.5) * 2.0 / size - 1.0
+        out: dict[str, NDArray[np.uint8]] = {}
+        for name, part in parts.items():
+            self._look_through(name, data)
+            self._narrow(part)
+            picture = self._draw(rect, pixels)
+            reach = math.tan(math.radians(float(self._model.camera(name).fovy[0])) / 2.0)
+            picture[np.abs(part.up - part.half * offsets) > reach] = 0
+            picture[:, np.abs(part.right + part.half * offsets) > reach * _SENSOR_ASPECT] = 0
+            out[name] = picture
+        return out
+
+    def _look_through(self, camera: str, data: MjData) -> None:
+        self._camera.fixedcamid = self._model.camera(camera).id
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, everything, self._scene)
+
+    def _narrow(self, part: Part) -> None:
+        """Turn the frustum to a part of what the camera sees."""
+        for eye in self._scene.camera:
+            near = eye.frustum_near
+            eye.frustum_center = near * part.right
+            eye.frustum_bottom, eye.frustum_top = near * (part.up - part.half), near * (part.up + part.half)
+
+    def _draw(self, rect: MjrRect, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        mujoco.mjr_render(rect, self._scene, self._context)
+        mujoco.mjr_readPixels(pixels, None, rect, self._context)
+        return _reduced(pixels)
 
     def _fit(self, width: int, height: int) -> None:
         """Make the offscreen buffer just as large: clearing a part of one costs Mesa as much as drawing it."""

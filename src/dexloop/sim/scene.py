@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dexloop.sim.hand import HandCalibration, hand_actuators, hand_body, hand_couplings, hand_defaults
 from dexloop.sim.kinematics import JOINT_LIMITS, RM65_B, link_transform, pose
 from dexloop.sim.rotations import Array, quaternion, rotation_matrix
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
 CAMERAS: tuple[str, ...] = ("chest", "head")
+# A point this near a camera, or behind it, counts as this far [m].
+_NEAREST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,36 @@ class Mounting:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A square part of what a camera sees: how far right and up its middle lies, and half a side, at distance one."""
+
+    right: float
+    up: float
+    half: float
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A camera: position and the point it looks at [m, world], vertical field of view [degrees]."""
 
     position: tuple[float, float, float]
     target: tuple[float, float, float]
     fovy: float
+
+    @property
+    def axes(self) -> Array:
+        """Rows (3, 3): the camera's right, up and backwards, as MuJoCo's cameras have x, y and z [world]."""
+        backwards = np.subtract(self.position, self.target)
+        backwards = backwards / np.linalg.norm(backwards)
+        right = np.cross([0.0, 0.0, 1.0], backwards)
+        right = right / np.linalg.norm(right)
+        return np.stack([right, np.cross(backwards, right), backwards])
+
+    def around(self, point: Array, width: float) -> Part:
+        """The part whose middle is a point (3,) [m, world] and whose sides span ``width`` [m] at its distance."""
+        right, up, backwards = self.axes @ (point - np.array(self.position))
+        distance = max(-backwards, _NEAREST)
+        return Part(right / distance, up / distance, width / 2.0 / distance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +81,11 @@ class SceneConfig:
     chest: View = View((-0.02, 0.18, 0.38), (0.36, -0.015, 0.09), 41.0)
     head: View = View((-0.05, 0.02, 0.78), (0.36, -0.035, 0.06), 27.0)
     front: View = View((1.1, 0.55, 0.65), (0.30, -0.05, 0.10), 40.0)
+
+    @property
+    def cameras(self) -> dict[str, View]:
+        """The robot's own, by name."""
+        return {"chest": self.chest, "head": self.head}
 
 
 # Stiffness [N m/rad] and torque limit [N m] of the arm's joints; the limits are near the maker's rated torques.
@@ -129,14 +162,8 @@ def _numbers(values: Array | tuple[float, ...]) -> str:
 
 
 def _camera(name: str, view: View) -> str:
-    """A fixed camera at a view; MuJoCo's cameras look along -z with y up."""
-    px, py, pz = view.position
-    tx, ty, tz = view.target
-    dx, dy, dz = tx - px, ty - py, tz - pz
-    across = math.hypot(dx, dy)
-    right = (dy / across, -dx / across, 0.0)
-    up = (-dx * dz / across, -dy * dz / across, across)
-    axes = _numbers((*right, *up))
+    """A fixed camera at a view."""
+    axes = _numbers(view.axes[:2].ravel())
     return f'<camera name="{name}" pos="{_numbers(view.position)}" xyaxes="{axes}" fovy="{view.fovy}"/>'
 
 
