@@ -107,7 +107,7 @@ def _foreign_imports(path: Path) -> set[str]:
     return names - sys.stdlib_module_names - {"dexloop"}
 
 
-@pytest.mark.parametrize("extra", [None, "train", "dev", "pretrained"])
+@pytest.mark.parametrize("extra", [None, "train", "dev", "pretrained", "robot", "hardware", "cameras"])
 def test_every_requirement_is_pinned(extra: str | None) -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {_normal(line.split("==")[0]) for line in lines if "==" in line}

@@ -74,6 +74,8 @@ def work(cells: Iterable[Cell], runs: Path, results: Path, command: str) -> int:
     failed = 0
     for base, sharing in groupby(cells, key=lambda cell: cell.base):
         with claimed(runs / "bases" / f"{base}.lock") as mine:
+            if not mine:
+                say(f"cells of {base}: left to another process, which is at them")
             for cell in sharing if mine else ():
                 # Another command may have run it since.
                 if cell_path(results, cell).is_file():

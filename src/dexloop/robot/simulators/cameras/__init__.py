@@ -1,0 +1,1 @@
+"""Simulated cameras that the drivers read as they read real ones."""
