@@ -15,12 +15,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dexloop.algorithms.compiling import ActorLoss, CriticLoss, LossShapes, compile_losses
+from dexloop.algorithms.hardware import keep_freed_memory, usable_device
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.data.replay import Batch, Replay
 from dexloop.errors import DexloopError
 from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.policies import GaussianPolicy, log_probability, squash
-from dexloop.progress import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class ActorCritic:
         action_size: int,
         regulariser: ImitationRegulariser | None = None,
     ) -> None:
-        self._device = _device(config.device)
+        self._device = usable_device(config.device)
         self.policy = policy.to(self._device)
         self.replay = replay
         self.config = config
@@ -104,9 +105,15 @@ class ActorCritic:
         self._actor_optimizer = torch.optim.Adam(policy.parameters(), config.actor_learning_rate, fused=True)
         self._temperature_optimizer = torch.optim.Adam([self.log_temperature], config.learning_rate)
         self.updates = 0
-        self._critic_loss, self._actor_loss = self._critic_objective, self._actor_objective
-        self.compiled = config.compiled and self._compile(latent_size, action_size)
-        _keep_freed_memory()
+        plain: tuple[CriticLoss, ActorLoss] = self._critic_objective, self._actor_objective
+        compiled = None
+        if config.compiled:
+            noisy = config.extraction == "weighted"
+            shapes = LossShapes(config.batch, config.subset, latent_size, action_size, noisy, self._device)
+            compiled = compile_losses(*plain, policy=self.policy, critic=self.critic, shapes=shapes)
+        self.compiled = compiled is not None
+        self._critic_loss, self._actor_loss = compiled or plain
+        keep_freed_memory()
 
     @property
     def warming_up(self) -> bool:
@@ -223,40 +230,6 @@ class ActorCritic:
     def _moved(self, batch: Batch) -> Batch:
         return Batch(*(part.to(self._device) for part in batch))
 
-    def _compile(self, latent_size: int, action_size: int) -> bool:
-        """Compile both losses and try them on blank batches; if that fails, say so in a line and keep them as they are.
-
-        Returns whether they are compiled.
-        """
-        plain = self._critic_loss, self._actor_loss
-        try:
-            self._critic_loss = torch.compile(self._critic_loss, dynamic=False)
-            self._actor_loss = torch.compile(self._actor_loss, dynamic=False)
-            count = self.config.batch
-            whole, half = (self._blank(rows, latent_size, action_size) for rows in (count, count // 2))
-            subset = torch.arange(self.config.subset, device=self._device)
-            self._critic_loss(whole, whole.action, subset)[0].backward()
-            self.critic.requires_grad_(False)
-            noise, input_noise = torch.cat([half.action] * 2), torch.cat([half.observation] * 2)
-            self._actor_loss(half, half, noise, input_noise if self.config.extraction == "weighted" else None)[
-                0
-            ].backward()
-        except Exception as error:  # compilers fail in many ways, and no run has to stop for one
-            self._critic_loss, self._actor_loss = plain
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-            say(f"warning: --algorithm.learner.compiled: cannot compile here, so it is left out ({reason})")
-            return False
-        else:
-            return True
-        finally:
-            self.critic.requires_grad_(True)
-            self._critic_optimizer.zero_grad(set_to_none=True)
-            self._actor_optimizer.zero_grad(set_to_none=True)
-
-    def _blank(self, rows: int, latent_size: int, action_size: int) -> Batch:
-        observation, number = torch.zeros(rows, latent_size), torch.zeros(rows)
-        return self._moved(Batch(observation, torch.zeros(rows, action_size), number, observation, number, number))
-
     def state_dict(self) -> dict[str, Any]:
         """Everything an update depends on, as tensors and numbers in nested dictionaries."""
         return {
@@ -281,20 +254,3 @@ class ActorCritic:
         self._actor_optimizer.load_state_dict(state["actor_optimizer"])
         self._temperature_optimizer.load_state_dict(state["temperature_optimizer"])
         self.updates = int(state["updates"])
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DexloopError(f"--algorithm.learner.device {name}: PyTorch cannot use it here ({reason})") from None
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep the memory that an update frees for the next one.
-
-    glibc gives free memory back to the system when there is more than twice the largest block that it ever saw freed,
-    32 MiB at most, and an update's temporaries are more. To get it again, page by page, took a tenth of an update.
-    """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)

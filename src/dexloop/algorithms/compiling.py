@@ -1,0 +1,79 @@
+"""The actor-critic's losses compiled, where a compiler is there to do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dexloop.data.replay import Batch
+from dexloop.progress import say
+
+
+class CriticLoss(Protocol):
+    """The critics' loss and numbers by name: noise (B, A), of the next action; subset (Z,) of the critics."""
+
+    def __call__(self, batch: Batch, noise: Tensor, subset: Tensor, /) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class ActorLoss(Protocol):
+    """The actor's loss and numbers by name: noise (2 B, A), of the actions; input_noise (2 B, D) or None."""
+
+    def __call__(
+        self, online: Batch, demonstrations: Batch, noise: Tensor, input_noise: Tensor | None, /
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LossShapes:
+    """What the losses are called with: a batch of the critics', half of it and half of it again the actor's.
+
+    subset: the number of critics Z; latent_size D, action_size A. input_noise: whether the actor's gets any.
+    """
+
+    batch: int
+    subset: int
+    latent_size: int
+    action_size: int
+    input_noise: bool
+    device: torch.device
+
+
+def compile_losses(
+    critic_loss: CriticLoss, actor_loss: ActorLoss, policy: nn.Module, critic: nn.Module, shapes: LossShapes
+) -> tuple[CriticLoss, ActorLoss] | None:
+    """Both losses compiled for ``shapes`` and tried on blank batches; None, and a line that says why, if that fails.
+
+    policy, critic: the modules that the losses are of; they leave without gradients.
+    """
+    try:
+        compiled = torch.compile(critic_loss, dynamic=False), torch.compile(actor_loss, dynamic=False)
+        _try(*compiled, critic, shapes)
+    except Exception as error:  # compilers fail in many ways, and no run has to stop for one
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        say(f"warning: --algorithm.learner.compiled: cannot compile here, so it is left out ({reason})")
+        return None
+    finally:
+        critic.requires_grad_(True)
+        for module in (policy, critic):
+            module.zero_grad(set_to_none=True)
+    return compiled
+
+
+def _try(critic_loss: CriticLoss, actor_loss: ActorLoss, critic: nn.Module, shapes: LossShapes) -> None:
+    """Compiling happens at the first call, of each pass by itself."""
+    whole, half = (_blank(rows, shapes) for rows in (shapes.batch, shapes.batch // 2))
+    subset = torch.arange(shapes.subset, device=shapes.device)
+    critic_loss(whole, whole.action, subset)[0].backward()
+    critic.requires_grad_(False)
+    noise, input_noise = torch.cat([half.action] * 2), torch.cat([half.observation] * 2)
+    actor_loss(half, half, noise, input_noise if shapes.input_noise else None)[0].backward()
+
+
+def _blank(rows: int, shapes: LossShapes) -> Batch:
+    observation, number = torch.zeros(rows, shapes.latent_size), torch.zeros(rows)
+    action = torch.zeros(rows, shapes.action_size)
+    parts = (observation, action, number, observation, number, number)
+    return Batch(*(part.to(shapes.device) for part in parts))
