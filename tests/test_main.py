@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from tests import tiny
 
 COMMAND = [sys.executable, "-m", "dexloop"]
+SCRIPT = [str(Path(sys.executable).with_name("dexloop"))]
 
 
 @pytest.fixture
@@ -56,6 +59,51 @@ def test_ctrl_c_during_the_imports_is_quiet(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
     done = dexloop("doctor", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+_TELLS = """
+import sys
+def tell(event, args):
+    if event == "import" and args[0] == "gymnasium":
+        print("importing", flush=True)
+sys.addaudithook(tell)
+"""
+
+
+def interrupted(command: list[str], folder: Path, seconds: float, *, ignoring: bool = False) -> tuple[int, str, str]:
+    """How ``command`` ends with Ctrl-C so many seconds after its first import of weight; and what it says then."""
+    (folder / "sitecustomize.py").write_text(_TELLS)
+    child = subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) if ignoring else None,
+    )
+    assert child.stdout is not None and child.stdout.readline() == "importing\n"
+    time.sleep(seconds)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=180)
+    return child.returncode, out, err
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.08, 0.12, 0.16, 0.25])
+@pytest.mark.parametrize("start", [SCRIPT, COMMAND], ids=["dexloop", "-m dexloop"])
+def test_ctrl_c_is_quiet_from_the_first_import_on(start: list[str], seconds: float, tmp_path: Path) -> None:
+    """Before it, Python itself is starting, and what it says is its own."""
+    assert interrupted([*start, "doctor"], tmp_path, seconds) == (130, "", "")
+
+
+def test_a_program_that_imports_dexloop_is_interrupted_as_ever() -> None:
+    program = "import dexloop, signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=180)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_shells_background_job_ignores_ctrl_c(tmp_path: Path) -> None:
+    code, out, _ = interrupted([*COMMAND, "--help"], tmp_path, 0.05, ignoring=True)
+    assert code == 0 and "usage: dexloop" in out
 
 
 def test_a_wrong_platform_is_one_line_with_what_would_be_right(tmp_path: Path) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dexloop import interruption
+
+if interruption.is_command():
+    # Here and not in ``__main__``, which comes after its package and so after Gymnasium's tenths of a second.
+    interruption.end_at_once()
+
 import gymnasium
 
 from dexloop.errors import DexloopError

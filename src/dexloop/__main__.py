@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from dexloop import interruption
 from dexloop.errors import DexloopError
 
 
@@ -12,13 +13,16 @@ def main() -> int:
     """Run the command line; the exit code is that of ``dexloop.cli.main``, and 1 where a pipe was closed."""
     try:
         # Importing takes seconds, in which Ctrl-C and errors (of MUJOCO_GL) are to be as quiet as later.
+        interruption.end_at_once()
         if sys.argv[1:2] == ["serve"]:
             # A robot's computer has no PyTorch, which everything else needs.
             from dexloop.serve import main as serve
 
+            interruption.raise_again()
             return serve(sys.argv[2:])
         from dexloop.cli import main as run
 
+        interruption.raise_again()
         try:
             return run()
         finally:
@@ -28,13 +32,15 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return interruption.STATUS
     except BrokenPipeError:
         # As Python's documentation of SIGPIPE has it: whatever is still to be flushed goes nowhere.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
         return 1
+    finally:
+        interruption.raise_again()
 
 
 if __name__ == "__main__":
