@@ -57,6 +57,16 @@ def test_pendulum_runs_to_its_deadline() -> None:
     assert [t.reward for t in again.transitions] == [t.reward for t in episode.transitions]
 
 
+def test_a_robot_that_has_just_been_reset_is_not_reset_again() -> None:
+    env, robot = lift()
+    usual = run(robot, Constant(1.0, 1.0), seed=7)
+    start = robot.reset(7)
+    episode = run(robot, Constant(1.0, 1.0), seed=7, start=start)
+    assert env.seeds == [7, 7] and episode.transitions[0].observation is start
+    assert len(episode) == len(usual) == 4 and episode.success
+    assert episode.robot_seconds == usual.robot_seconds, "the reset was this episode's all the same"
+
+
 def test_success_terminates_with_what_was_proposed_and_executed() -> None:
     _, robot = lift()
     policy = Constant(1.0, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dexloop.core import Gate, Listener, Operator, Policy, RewardModel, Robot
 from dexloop.errors import DexloopError, RobotFault
-from dexloop.types import HANDS_OFF, Episode, Transition, Verdict
+from dexloop.types import HANDS_OFF, Episode, Observation, Transition, Verdict
 
 
 def run_episode(
@@ -24,18 +24,20 @@ def run_episode(
     listeners: Sequence[Listener] = (),
     explore: bool = False,
     tail_steps: int = 0,
+    start: Observation | None = None,
 ) -> Episode:
     """Run one episode and return it; listeners have heard of it by then.
 
     explore: whether the policy adds its exploration noise. tail_steps: control steps to go on after
     the first success, so that demonstrations hold enough frames of a finished task to learn a
-    reward from. Steps in which the robot holds are not part of the episode.
+    reward from. start: what the robot showed after a reset to ``seed``, where that has just been done.
+    Steps in which the robot holds are not part of the episode.
 
     A fault, in a step or while holding, ends the episode and voids it: it is not valid and no success.
     """
     spec = robot.spec
     began = time.perf_counter()
-    observation = robot.reset(seed)
+    observation = robot.reset(seed) if start is None else start
     for part in (policy, operator):
         if part is not None:
             part.reset(seed)

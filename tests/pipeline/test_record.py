@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from dexloop.errors import DexloopError
 from dexloop.operators.judge import JudgingOperator
 from dexloop.operators.policy import PolicyOperator
 from dexloop.pipeline.record import record_demonstrations, record_rollouts
+from dexloop.pipeline.run import Run
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.person import PersonReward
+from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import HANDS_OFF, OperatorInput, Verdict
 from tests.lift import GRASPED, UP, Script, lift
@@ -29,6 +32,10 @@ DRIVE = OperatorInput(GRASPED.act(None, False).action)  # type: ignore[arg-type]
 YES, NO = OperatorInput(verdict=Verdict.SUCCESS), OperatorInput(verdict=Verdict.FAILURE)
 
 
+def make_operator(spec: object) -> Script:
+    return Script(DRIVE, DRIVE, YES)
+
+
 def seeds(path: Path) -> list[int]:
     dataset = EpisodeDataset.open(path)
     return [dataset.episode_info(index).seed for index in dataset.episodes]
@@ -38,6 +45,28 @@ def test_a_demonstration_with_a_fault_is_done_again_from_the_next_seed(tmp_path:
     _, robot = lift(broken={DEMOS[1]: 1, DEMOS[2]: 4})
     record_demonstrations(SIMULATION, robot, PolicyOperator(GRASPED), tmp_path / "demos").close()
     assert seeds(tmp_path / "demos") == [DEMOS[0], DEMOS[3], DEMOS[4]]
+
+
+def test_a_new_run_resets_the_robot_once_an_attempt(tmp_path: Path) -> None:
+    """A robot moves when it is reset, and a person puts the object back."""
+    directory = RunDirectory(tmp_path / "run")
+    config = RunConfig(reward="person", operator="tests.pipeline.test_record:make_operator", record=RECORD)
+    env, robot = lift(silent=True, broken={DEMOS[1]: 1})
+    for _ in range(2):
+        Run(directory, config, robot).record()
+    assert env.seeds == DEMOS[:4], "the one with a fault is done again, and what is there is not"
+    recorded = EpisodeDataset.open(directory.demos)
+    assert [len(recorded.episode(index)) for index in recorded.episodes] == [2, 2, 2]
+    assert [t.observation.proprio[0] for t in recorded.episode(0).transitions] == [0.0, 0.25]
+
+
+def test_demonstrations_of_before_are_gone_on_with_from_a_reset_of_their_own(tmp_path: Path) -> None:
+    one = replace(SIMULATION, record=replace(RECORD, episodes=1))
+    env, robot = lift()
+    record_demonstrations(one, robot, PolicyOperator(GRASPED), tmp_path / "demos").close()
+    start = robot.reset(DEMOS[0])
+    record_demonstrations(SIMULATION, robot, PolicyOperator(GRASPED), tmp_path / "demos", start).close()
+    assert env.seeds == [DEMOS[0], DEMOS[0], DEMOS[1], DEMOS[2]]
 
 
 def test_a_rollout_with_a_fault_is_done_again_from_the_next_seed_after_an_interruption_too(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dexloop.operators.idle import StillPolicy
 from dexloop.pipeline.robots import recording_reward
 from dexloop.progress import Bar, say
 from dexloop.seeds import Purpose, episode_seed
-from dexloop.types import Episode, Transition
+from dexloop.types import Episode, Observation, Transition
 
 # An environment that has been silent about success for so many attempts has no word for it.
 _SILENT_ATTEMPTS = 10
@@ -28,17 +28,22 @@ def open_dataset(path: Path, robot: Robot) -> EpisodeDataset:
     return dataset
 
 
-def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, path: Path) -> EpisodeDataset:
+def record_demonstrations(
+    config: RunConfig, robot: Robot, operator: Operator, path: Path, start: Observation | None = None
+) -> EpisodeDataset:
     """Record until ``config.record.episodes`` successful demonstrations lie at ``path``.
 
     Failed attempts are not kept, as a person would throw them away; the seeds go on, so that the
-    result does not depend on interruptions. Raises DexloopError when hardly any attempt succeeds, when several in
+    result does not depend on interruptions. start: what the robot showed, where it has just been reset to the first
+    attempt's seed. Raises DexloopError when hardly any attempt succeeds, when several in
     a row are void, when the operator stops, and when nobody says what success is.
     """
     dataset = open_dataset(path, robot)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
     attempt = next_attempt(dataset, Purpose.DEMONSTRATIONS, config.seed)
     tried = 0
+    # Attempts that are there already were made after other resets.
+    start = start if attempt == 0 else None
     person_judges = False
     verdicts = EnvironmentVerdicts()
     limit = VoidLimit()
@@ -54,8 +59,9 @@ def record_demonstrations(config: RunConfig, robot: Robot, operator: Operator, p
                 operator=operator,
                 listeners=(verdicts,),
                 tail_steps=tail,
+                start=start,
             )
-            attempt, tried = attempt + 1, tried + 1
+            attempt, tried, start = attempt + 1, tried + 1, None
             if episode.stop:
                 raise DexloopError(
                     f"the operator stopped after {len(dataset)} of {config.record.episodes} demonstrations; "

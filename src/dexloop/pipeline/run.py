@@ -31,6 +31,7 @@ from dexloop.rewards.storage import save_classifier
 from dexloop.runtime.actor import void_seconds
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
+from dexloop.types import Observation
 
 
 @dataclass(slots=True)
@@ -44,14 +45,18 @@ class Run:
     def record(self) -> None:
         """Demonstrations, frozen once there are enough of them; the run directory is made where there is none yet."""
         with opened_operator(self.config, self.robot.spec) as operator:
-            if not self.directory.exists:
-                self._create()
-            record_demonstrations(self.config, self.robot, operator, self.directory.demos).close()
+            start = None if self.directory.exists else self._begin()
+            record_demonstrations(self.config, self.robot, operator, self.directory.demos, start).close()
 
-    def _create(self) -> None:
-        """Make the run directory, but only once the robot can begin: what it lacks would leave one in the way."""
-        self.robot.reset(episode_seed(Purpose.DEMONSTRATIONS, self.config.seed, 0))
+    def _begin(self) -> Observation:
+        """Make the run directory, but only once the robot can begin: what it lacks would leave one in the way.
+
+        Returns what it shows, for the first demonstration to start from: a reset moves a robot, and a person has to put
+        the object back.
+        """
+        start = self.robot.reset(episode_seed(Purpose.DEMONSTRATIONS, self.config.seed, 0))
         self.directory.create(config_to_json(self.config))
+        return start
 
     def pretrain(self) -> None:
         """The clone."""
