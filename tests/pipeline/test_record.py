@@ -7,19 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from dexloop.algorithms.bc import CloningConfig
 from dexloop.config import RecordConfig, RunConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.operators.judge import JudgingOperator
 from dexloop.operators.policy import PolicyOperator
-from dexloop.pipeline.record import record_demonstrations, record_rollouts
+from dexloop.pipeline.learner import build_learner
+from dexloop.pipeline.online import build_actor
+from dexloop.pipeline.record import record_demonstrations, record_rollouts, rollout_seconds
 from dexloop.pipeline.run import Run
+from dexloop.pipeline.verbs import fork
+from dexloop.presets import PRESETS
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.person import PersonReward
+from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import HANDS_OFF, OperatorInput, Verdict
-from tests.lift import GRASPED, UP, Script, lift
+from tests.lift import GRASPED, UP, Constant, Script, lift
 
 RECORD = RecordConfig(episodes=3, rollouts=3, tail_seconds=0.0)
 SIMULATION = RunConfig(reward="simulation", record=RECORD)
@@ -34,6 +40,10 @@ YES, NO = OperatorInput(verdict=Verdict.SUCCESS), OperatorInput(verdict=Verdict.
 
 def make_operator(spec: object) -> Script:
     return Script(DRIVE, DRIVE, YES)
+
+
+def make_policy(spec: object) -> Constant:
+    return GRASPED
 
 
 def seeds(path: Path) -> list[int]:
@@ -75,6 +85,41 @@ def test_a_rollout_with_a_fault_is_done_again_from_the_next_seed_after_an_interr
     record_rollouts(few, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
     record_rollouts(SIMULATION, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
     assert seeds(tmp_path / "rollouts") == [ROLLOUTS[0], ROLLOUTS[2], ROLLOUTS[3]]
+
+
+def test_void_rollouts_cost_robot_time_though_they_are_not_kept(tmp_path: Path) -> None:
+    """In the run's robot minutes, in the actor's budget, and in a run that takes the rollouts over."""
+    env, robot = lift(broken={ROLLOUTS[0]: 1, ROLLOUTS[2]: 3})
+    smoke = replace(PRESETS["smoke"], observation="privileged", reward="simulation", record=RECORD)
+    config = replace(smoke, operator="tests.pipeline.test_record:make_policy", cloning=CloningConfig(updates=2))
+    run = Run(RunDirectory(tmp_path / "run"), config, robot)
+    run.record()
+    run.pretrain()
+    resets, steps = len(env.seeds), env.steps
+    run.collect_rollouts()
+    tried, kept = env.seeds[resets:], seeds(run.directory.rollouts)
+    seconds = len(tried) * 2.0 + (env.steps - steps) / 10
+    assert tried[:3] == ROLLOUTS[:3] and len(kept) == 3 and not {ROLLOUTS[0], ROLLOUTS[2]} & set(kept)
+    assert 60 * run.robot_minutes() == pytest.approx(seconds)
+    noted = list(read_metrics(run.directory.rollouts / "void.jsonl"))
+    assert len(noted) == len(tried) - 3 and (noted[0]["fault"], noted[0]["length"]) == ("watchdog", 1)
+
+    assert fork(run, config, tmp_path / "other").robot_minutes() == run.robot_minutes()
+    build_learner(config, run.directory).publish()
+    assert build_actor(config, run.directory, robot).robot_seconds == pytest.approx(seconds)
+    from_scratch = replace(config, algorithm=replace(config.algorithm, pretrained=False))
+    assert build_actor(from_scratch, run.directory, robot).robot_seconds == 0.0, "it has no clone that tried"
+
+
+def test_what_a_person_discards_and_stops_costs_robot_time_too(tmp_path: Path) -> None:
+    env, robot = lift(silent=True)
+    person = Script(HANDS_OFF, OperatorInput(verdict=Verdict.DISCARD))
+    with pytest.raises(DexloopError, match="10 episodes in a row were void, without a fault"):
+        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person)
+    with pytest.raises(DexloopError, match="the operator stopped"):
+        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), Script(OperatorInput(stop=True)))
+    assert len(env.seeds) == 11 and rollout_seconds(tmp_path / "rollouts") == pytest.approx(11 * 2.0 + 10 * 0.1)
+    assert rollout_seconds(tmp_path / "none") == 0.0
 
 
 def test_a_robot_that_stays_broken_is_named_and_not_tried_for_ever(tmp_path: Path) -> None:

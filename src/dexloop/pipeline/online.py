@@ -16,13 +16,12 @@ import torch
 
 from dexloop.config import RunConfig, read_config
 from dexloop.core import Operator, Policy, Robot
-from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.networks.storage import load_agent
 from dexloop.operators.keyboard import KeyboardOperator
 from dexloop.pipeline.learner import build_learner
-from dexloop.pipeline.record import next_attempt, open_dataset
+from dexloop.pipeline.record import next_attempt, open_dataset, robot_seconds, rollout_seconds
 from dexloop.pipeline.robots import training_reward
 from dexloop.progress import Bar, say
 from dexloop.runtime.actor import Actor, void_seconds
@@ -44,9 +43,9 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
     the same ones. operator: who may take over.
     """
     episodes = open_dataset(run.episodes, robot)
-    spent = _robot_seconds(episodes) + void_seconds(run.metrics.path)
-    if config.algorithm.pretrained and run.rollouts.is_dir():
-        spent += _robot_seconds(EpisodeDataset.open(run.rollouts))
+    spent = robot_seconds(episodes) + void_seconds(run.metrics.path)
+    if config.algorithm.pretrained:
+        spent += rollout_seconds(run.rollouts)
     steps = int(load_agent(run.policy).facts["steps"])
     return Actor(
         robot,
@@ -63,10 +62,6 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
         robot_seconds=spent,
         steps=steps,
     )
-
-
-def _robot_seconds(dataset: EpisodeDataset) -> float:
-    return sum(dataset.episode_info(i).robot_seconds for i in dataset.episodes)
 
 
 def _load_policy(path: Path) -> tuple[Policy, int]:

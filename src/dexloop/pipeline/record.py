@@ -13,11 +13,15 @@ from dexloop.gates.human import HumanGate
 from dexloop.operators.idle import StillPolicy
 from dexloop.pipeline.robots import recording_reward
 from dexloop.progress import Bar, say
+from dexloop.runtime.actor import void_seconds
+from dexloop.runtime.metrics import MetricsFile
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode, Observation, Transition
 
 # An environment that has been silent about success for so many attempts has no word for it.
 _SILENT_ATTEMPTS = 10
+# Beside the rollouts and not in the run's metrics, so that a run that takes them over takes their cost over too.
+_VOID = "void.jsonl"
 
 
 def open_dataset(path: Path, robot: Robot) -> EpisodeDataset:
@@ -120,10 +124,11 @@ def record_rollouts(
     """Let the clone try, exploring a little; every valid episode is kept, failures above all.
 
     They teach the classifier what is not success and warm up the critic, and count as robot time. person: who judges
-    them where nobody else does. Void episodes are done again from the next seed. Raises DexloopError when several in
-    a row are void, and when the person stops.
+    them where nobody else does. Void episodes are done again from the next seed and count as robot time too. Raises
+    DexloopError when several in a row are void, and when the person stops.
     """
     dataset = open_dataset(path, robot)
+    void = MetricsFile(path / _VOID)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
     attempt = next_attempt(dataset, Purpose.ROLLOUTS, config.seed)
     limit = VoidLimit()
@@ -140,6 +145,9 @@ def record_rollouts(
                 tail_steps=tail,
             )
             attempt += 1
+            if not episode.valid:
+                fault = episode.info.get("fault")
+                void.write("void", fault=fault, length=len(episode), robot_seconds=episode.robot_seconds)
             if episode.stop:
                 raise DexloopError(
                     f"the operator stopped after {len(dataset)} of {config.record.rollouts} rollouts; what is there is "
@@ -150,6 +158,16 @@ def record_rollouts(
                 dataset.append(episode)
             bar.update(len(dataset))
     return dataset
+
+
+def rollout_seconds(path: Path) -> float:
+    """Robot time [s] that the rollouts at ``path`` have cost, void ones and resets counted; 0 where there are none."""
+    return robot_seconds(EpisodeDataset.open(path)) + void_seconds(path / _VOID) if path.is_dir() else 0.0
+
+
+def robot_seconds(dataset: EpisodeDataset) -> float:
+    """Robot time [s] of the stored episodes, resets counted."""
+    return sum(dataset.episode_info(index).robot_seconds for index in dataset.episodes)
 
 
 def next_attempt(dataset: EpisodeDataset, purpose: Purpose, run_seed: int) -> int:

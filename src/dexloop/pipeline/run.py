@@ -21,7 +21,14 @@ from dexloop.pipeline.evaluate import (
 from dexloop.pipeline.online import train_in_processes, train_synchronously
 from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over
 from dexloop.pipeline.prior import pretrain
-from dexloop.pipeline.record import episodes_of, open_dataset, record_demonstrations, record_rollouts
+from dexloop.pipeline.record import (
+    episodes_of,
+    open_dataset,
+    record_demonstrations,
+    record_rollouts,
+    robot_seconds,
+    rollout_seconds,
+)
 from dexloop.pipeline.rewards import labelled_episodes, train_reward
 from dexloop.pipeline.robots import recording_reward
 from dexloop.pipeline.threads import all_cores
@@ -111,11 +118,9 @@ class Run:
 
     def robot_minutes(self) -> float:
         """What the online phase has cost: rollouts and online episodes, void ones and resets counted [min]."""
-        total = void_seconds(self.directory.metrics.path)
-        for path in (self.directory.rollouts, self.directory.episodes):
-            if path.is_dir():
-                dataset = EpisodeDataset.open(path)
-                total += sum(dataset.episode_info(i).robot_seconds for i in dataset.episodes)
+        total = rollout_seconds(self.directory.rollouts) + void_seconds(self.directory.metrics.path)
+        if self.directory.episodes.is_dir():
+            total += robot_seconds(EpisodeDataset.open(self.directory.episodes))
         return total / 60
 
     def operator_steps(self) -> int:
