@@ -130,12 +130,17 @@ class VoidLimit:
 
     def check(self, episode: Episode) -> None:
         """Count one more episode; raises DexloopError, naming the last fault, when it is one too many."""
+        trouble = self.trouble(episode)
+        if trouble is not None:
+            raise DexloopError(f"{trouble}; see to the robot, what is finished is kept")
+
+    def trouble(self, episode: Episode) -> str | None:
+        """Count one more episode; why it is one too many, naming the last fault, and None when it is not."""
         self._in_a_row = 0 if episode.valid else self._in_a_row + 1
-        if self._in_a_row >= self._most:
-            why = f"the last by a fault: {episode.info['fault']}" if "fault" in episode.info else "without a fault"
-            raise DexloopError(
-                f"{self._in_a_row} episodes in a row were void, {why}; see to the robot, what is finished is kept"
-            )
+        if self._in_a_row < self._most:
+            return None
+        why = f"the last by a fault: {episode.info['fault']}" if "fault" in episode.info else "without a fault"
+        return f"{self._in_a_row} episodes in a row were void, {why}"
 
 
 def _judged(last: Transition, success: bool) -> Transition:

@@ -14,6 +14,8 @@ from dexloop.episode import run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.pipeline.evaluate import (
+    BrokenOff,
+    Evaluation,
     demonstrations_judged_by,
     evaluate_in_run,
     evaluate_policy,
@@ -97,9 +99,9 @@ def test_a_person_judges_alone_and_may_differ_from_the_simulation() -> None:
     assert found.steps == (None, 2)
 
 
-def test_a_person_may_stop_and_nothing_is_counted() -> None:
+def test_a_person_may_stop_and_what_they_judged_is_counted() -> None:
     _, robot = lift()
-    with pytest.raises(DexloopError, match="evaluate bc: stopped after 1 of 3 trials"):
+    with pytest.raises(BrokenOff, match="evaluate bc: stopped after 1 of 3 trials") as caught:
         evaluate_policy(
             CONFIG,
             robot,
@@ -109,6 +111,7 @@ def test_a_person_may_stop_and_nothing_is_counted() -> None:
             person=Turns(NO, OperatorInput(stop=True)),
             label="evaluate bc",
         )
+    assert (caught.value.done.trials, caught.value.done.steps) == (1, (None,))
 
 
 def test_a_missing_judge_is_a_mistake_of_the_caller() -> None:
@@ -133,11 +136,29 @@ def test_a_trial_with_a_fault_has_failed_even_in_the_step_of_success() -> None:
     assert found.steps == (4, None, None, 4) and found.faults == 2 and env.seeds == TEST[:4]
 
 
-def test_a_fault_that_stays_is_no_result() -> None:
-    env, robot = lift(broken=dict.fromkeys(TEST, 1))
-    with pytest.raises(DexloopError, match="10 episodes in a row were void, the last by a fault: watchdog"):
+def test_a_fault_that_stays_is_no_result_and_what_came_before_is_one() -> None:
+    env, robot = lift(broken=dict.fromkeys([TEST[1], *TEST[3:]], 1))
+    with pytest.raises(BrokenOff, match=r"10 episodes .* a fault: watchdog, after 3 of 20 trials; see") as caught:
         evaluate_policy(CONFIG, robot, GRASPED, 20)
-    assert len(env.seeds) == 10
+    assert env.seeds == TEST[:13]
+    assert (caught.value.done.steps, caught.value.done.faults) == ((4, None, 4), 1)
+
+
+def test_trials_that_go_on_give_what_they_would_have_given_at_once() -> None:
+    """Also what a classifier, which sees success a step earlier and in vain attempts too, says to them."""
+    faults = {TEST[1]: 1, TEST[12]: 1}
+
+    def trials(broken: dict[int, int], earlier: Evaluation | None = None) -> Evaluation:
+        _, robot = lift(broken=broken)
+        return evaluate_policy(CONFIG, robot, UP, 14, classifier=High(), earlier=earlier)
+
+    whole = trials(faults)
+    with pytest.raises(BrokenOff) as caught:
+        trials(faults | dict.fromkeys(TEST[3:13], 1))
+    rest = trials(faults, caught.value.done)
+    assert replace(rest, wall_seconds=0.0) == replace(whole, wall_seconds=0.0)
+    assert rest.trials == 14 and rest.faults == 2 and rest.classifier_disagreement == pytest.approx(12 / 14)
+    assert rest.wall_seconds > caught.value.done.wall_seconds
 
 
 def test_steps_to_success_believe_the_episode() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,18 @@ class Evaluation:
     judged_by: JudgedBy = "simulation"
 
 
-def evaluate_in_run(config: RunConfig, run: RunDirectory, robot: Robot, policy: Policy, name: str) -> Evaluation:
-    """The configured number of trials of ``policy``, judged by whoever does in this run."""
+class BrokenOff(DexloopError):
+    """Trials that cannot go on: the person stopped, or a fault stays. done: what the finished ones gave."""
+
+    def __init__(self, why: str, done: Evaluation) -> None:
+        super().__init__(why)
+        self.done = done
+
+
+def evaluate_in_run(
+    config: RunConfig, run: RunDirectory, robot: Robot, policy: Policy, name: str, earlier: Evaluation | None = None
+) -> Evaluation:
+    """The configured number of trials of ``policy``, judged by whoever does in this run; as ``evaluate_policy``."""
     judged_by = who_judges(config, run)
     classifier = None
     if config.reward == "classifier" and run.classifier.is_file():
@@ -88,6 +98,7 @@ def evaluate_in_run(config: RunConfig, run: RunDirectory, robot: Robot, policy: 
             judged_by=judged_by,
             classifier=classifier,
             person=person,
+            earlier=earlier,
             label=f"evaluate {name}",
         )
 
@@ -122,55 +133,75 @@ def evaluate_policy(
     judged_by: JudgedBy = "simulation",
     classifier: RewardModel | None = None,
     person: Operator | None = None,
+    earlier: Evaluation | None = None,
     label: str = "evaluation",
 ) -> Evaluation:
     """Run ``trials`` episodes and count.
 
     classifier: needed where it judges; where the simulation does it only watches. person: needed where they judge; a
-    trial that they discard is done again, and one without their verdict has failed.
-    A trial that a fault ended counts as failed. Raises DexloopError when several trials in a row were void and when
-    the person stops, and ValueError where the judge is missing.
+    trial that they discard is done again, and one without their verdict has failed. earlier: the first of these trials,
+    where they are done already.
+    A trial that a fault ended counts as failed. Raises BrokenOff when several trials in a row were void and when
+    the person stops, and ValueError where the judge is missing. What was void in the end is none of the finished
+    trials: a robot that stays broken says nothing of the policy.
     """
     began = time.perf_counter()
     reward = _reward(judged_by, classifier, person)
     witnessed = judged_by == "simulation" and classifier is not None
-    steps: list[int | None] = []
-    disagreements = faults = 0
-    silent = judged_by == "simulation"
+    behind = earlier or summarise((), 0.0)
+    done: list[_Trial] = []
+    silent = judged_by == "simulation" and behind.successes == 0
     limit = VoidLimit()
     # A second after success lets the classifier's debounce finish; it does not change the verdict.
     tail = round(robot.spec.control_hz) if witnessed else 0
+
+    def counted() -> Evaluation:
+        disagreements = round((behind.classifier_disagreement or 0.0) * behind.trials) + sum(t.disputed for t in done)
+        return summarise(
+            (*behind.steps, *(t.steps for t in done)),
+            behind.wall_seconds + time.perf_counter() - began,
+            disagreements / max(behind.trials + len(done), 1) if witnessed else None,
+            faults=behind.faults + sum(t.fault for t in done),
+            judged_by=judged_by,
+        )
+
     with Bar(label, trials, "trials") as bar:
-        while len(steps) < trials:
+        while (index := behind.trials + len(done)) < trials:
             episode = run_episode(
                 robot,
                 policy,
                 reward,
                 HumanGate(),
-                seed=episode_seed(purpose, config.seed, len(steps)),
+                seed=episode_seed(purpose, config.seed, index),
                 operator=person if judged_by == "person" else None,
                 tail_steps=tail,
             )
             if episode.stop:
-                raise DexloopError(f"{label}: stopped after {len(steps)} of {trials} trials; nothing of it is kept")
-            limit.check(episode)
-            if not (episode.valid or "fault" in episode.info):
+                raise BrokenOff(f"{label}: stopped after {index} of {trials} trials", counted())
+            trouble = limit.trouble(episode)
+            if trouble is not None:
+                while done and done[-1].fault:
+                    done.pop()
+                found = counted()
+                raise BrokenOff(f"{label}: {trouble}, after {found.trials} of {trials} trials; see to the robot", found)
+            fault = "fault" in episode.info
+            if not (episode.valid or fault):
                 continue
-            steps.append(steps_to_success(episode))
-            faults += "fault" in episode.info
-            disagreements += reward.witness_fired != episode.success
+            done.append(_Trial(steps_to_success(episode), fault, reward.witness_fired != episode.success))
             silent = silent and episode.true_success is None and not episode.success
-            done = sum(s is not None for s in steps)
-            bar.update(len(steps), f"success {done}/{len(steps)}, judged by the {judged_by}")
+            found = counted()
+            bar.update(found.trials, f"success {found.successes}/{found.trials}, judged by the {judged_by}")
     if silent:
         say(f"warning: {robot.spec.name} never said whether a trial succeeded; no success may mean no judge")
-    return summarise(
-        steps,
-        time.perf_counter() - began,
-        disagreements / trials if witnessed else None,
-        faults=faults,
-        judged_by=judged_by,
-    )
+    return counted()
+
+
+class _Trial(NamedTuple):
+    """steps: to success, None without it. disputed: whether the witness saw it otherwise."""
+
+    steps: int | None
+    fault: bool
+    disputed: bool
 
 
 def _reward(judged_by: JudgedBy, classifier: RewardModel | None, person: Operator | None) -> JudgeWithWitness:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from dexloop.config import RunConfig, config_to_json
 from dexloop.core import Policy, Robot
@@ -12,11 +14,13 @@ from dexloop.data.schema import INTERVENTION
 from dexloop.errors import DexloopError
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import (
+    BrokenOff,
     Evaluation,
     demonstrations_judged_by,
     evaluate_in_run,
     steps_to_success,
     summarise,
+    who_judges,
 )
 from dexloop.pipeline.online import train_in_processes, train_synchronously
 from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over
@@ -32,6 +36,7 @@ from dexloop.pipeline.record import (
 from dexloop.pipeline.rewards import labelled_episodes, train_reward
 from dexloop.pipeline.robots import recording_reward
 from dexloop.pipeline.threads import all_cores
+from dexloop.pipeline.unfinished import digest_of, earlier_trials, entry_of, is_behind, is_whole
 from dexloop.progress import say
 from dexloop.rewards.labels import Labels
 from dexloop.rewards.storage import save_classifier
@@ -104,11 +109,38 @@ class Run:
         with opened_take_over(self.config, self.robot.spec) as operator:
             train(self.config, self.directory, self.robot, operator)
 
-    def evaluate(self, name: str, policy: Policy, robot_minutes: float) -> Evaluation:
-        """Trials of one policy on test seeds, added to ``evaluation.json``."""
-        result = evaluate_in_run(self.config, self.directory, self.robot, policy, name)
-        self._add_evaluation(name, result, robot_minutes, self.operator_steps() if robot_minutes else 0)
+    def evaluate(self, name: str, policy: Policy, robot_minutes: float, file: Path | None = None) -> Evaluation:
+        """Trials of one policy on test seeds, added to ``evaluation.json``.
+
+        file: the policy's, by which an evaluation that was broken off is known and gone on with; None begins anew.
+        Raises DexloopError where it is broken off; the finished trials are in ``evaluation.json`` then.
+        """
+        digest = None if file is None else digest_of(file, self.directory.classifier)
+        earlier = None
+        if digest is not None:
+            found, judge = entry_of(self._evaluations(), name), who_judges(self.config, self.directory)
+            earlier = earlier_trials(found, digest, judge, self.config.trials)
+        if earlier is not None:
+            say(f"evaluate {name}: goes on after {earlier.trials} of {self.config.trials} trials")
+        steps = self.operator_steps() if robot_minutes else 0
+        facts = {} if digest is None else {"digest": digest}
+        try:
+            result = evaluate_in_run(self.config, self.directory, self.robot, policy, name, earlier)
+        except BrokenOff as broken:
+            if broken.done.trials == 0:
+                raise
+            if is_whole(entry_of(self._evaluations(), name), digest, broken.done.trials):
+                raise DexloopError(f"{broken}; the earlier evaluation of the same policy stays") from None
+            unfinished = {"trials": self.config.trials, "why": str(broken)}
+            self._add_evaluation(name, broken.done, robot_minutes, steps, **facts, unfinished=unfinished)
+            raise DexloopError(f"{broken}; they are kept, the same command goes on after them") from None
+        self._add_evaluation(name, result, robot_minutes, steps, **facts)
         return result
+
+    def is_evaluated(self, name: str, file: Path) -> bool:
+        """Whether an evaluation that was broken off, and is to go on, had all trials of this policy behind it."""
+        digest = digest_of(file, self.directory.classifier)
+        return is_behind(self._evaluations(), name, digest, self.config.trials)
 
     def evaluate_demonstrations(self) -> None:
         """The demonstrations' own steps to success, to compare with; failed attempts were not kept."""
@@ -130,6 +162,10 @@ class Run:
         dataset = EpisodeDataset.open(self.directory.episodes)
         return sum(int(dataset.columns(index)[INTERVENTION].sum()) for index in dataset.episodes)
 
+    def _evaluations(self) -> list[dict[str, Any]]:
+        path = self.directory.evaluation
+        return self.directory.read_json(path) if path.is_file() else []
+
     def _demonstrations(self) -> EpisodeDataset:
         if not self.directory.demos.is_dir():
             raise DexloopError(f"{self.directory.demos}: no demonstrations; record some with: dexloop record")
@@ -138,7 +174,9 @@ class Run:
             raise DexloopError(f"{self.directory.demos}: no readable demonstration; record some with: dexloop record")
         return dataset
 
-    def _add_evaluation(self, name: str, result: Evaluation, robot_minutes: float, operator_steps: int = 0) -> None:
+    def _add_evaluation(
+        self, name: str, result: Evaluation, robot_minutes: float, operator_steps: int = 0, **facts: Any
+    ) -> None:
         config, spec = self.config, self.robot.spec
         entry = {
             "policy": name,
@@ -153,5 +191,6 @@ class Run:
             else None,
             "robot_minutes": round(robot_minutes, 2),
             "operator_steps": operator_steps,
+            **facts,
         }
         self.directory.add_evaluation(entry)

@@ -139,7 +139,10 @@ def train(
 
 
 def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
-    """Demonstrations, clone and trained policy, each as far as it is there."""
+    """Demonstrations, clone and trained policy, each as far as it is there.
+
+    Where the last evaluation was broken off this one goes on, and does nothing again that was finished then.
+    """
     if trials is not None:
         target.config = replace(target.config, trials=trials)
     minutes = target.robot_minutes()
@@ -149,12 +152,14 @@ def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
         root = target.directory.root
         raise DexloopError(f"{root} has no policy to evaluate; make one with: dexloop pretrain {root}")
     for name, file in policies.items():
-        if file.is_file():
-            agent = load_agent(file).agent
-            target.evaluate(name, agent, minutes if name != "bc" else 0.0)
+        if not file.is_file():
+            continue
+        agent = load_agent(file).agent
+        if not target.is_evaluated(name, file):
+            target.evaluate(name, agent, minutes if name != "bc" else 0.0, file)
             film(target, name, agent)
-            if blank and name != "bc":
-                target.evaluate("blank_images", BlankImages(agent), minutes)
+        if blank and name != "bc" and not target.is_evaluated("blank_images", file):
+            target.evaluate("blank_images", BlankImages(agent), minutes, file)
 
 
 def report(target: Run) -> None:
