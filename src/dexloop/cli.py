@@ -17,6 +17,7 @@ from dexloop.config import RunConfig, differing, read_config
 from dexloop.errors import DexloopError, unknown
 from dexloop.flags import flags_of_configurations
 from dexloop.pipeline import verbs
+from dexloop.pipeline.rewards import OnlineLabels
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
 from dexloop.progress import say
@@ -32,6 +33,8 @@ File = Annotated[Path | None, DisallowNone, arg(help_behavior_hint="")]
 Minutes = Annotated[float | None, DisallowNone, arg(help_behavior_hint="")]
 StudyName = Annotated[str, Positional, arg(metavar="STUDY")]
 Seen = Annotated[Literal["images", "privileged"] | None, DisallowNone, arg(help_behavior_hint="")]
+Online = Annotated[OnlineLabels | None, DisallowNone, arg(help_behavior_hint="")]
+Reward = Annotated[Literal["classifier", "simulation", "person"] | None, DisallowNone, arg(help_behavior_hint="")]
 Trials = Annotated[int | None, DisallowNone, arg(help_behavior_hint="")]
 
 
@@ -135,15 +138,17 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """
         verbs.pretrain(verbs.open_run(run))
 
-    def reward(run: RunPath, label: Switch = False, port: int = 0) -> None:
+    def reward(run: RunPath, label: Switch = False, port: int = 0, online: Online = None) -> None:
         """Train the reward classifier of a run, from the simulation's truth or a person's labels.
 
         Args:
             run: The run directory.
             label: First show the recorded episodes in a browser and let a person mark success.
             port: Of the labelling page; 0 takes a free one.
+            online: Train again, and from online episodes too: verdicts, those that a person ended as success or
+                failure; truth, also those that only the simulation judged.
         """
-        verbs.train_reward(verbs.open_run(run), label=label, port=port)
+        verbs.train_reward(verbs.open_run(run), label=label, port=port, online=online)
 
     def train(
         run: RunPath,
@@ -152,6 +157,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         robot_minutes: Minutes = None,
         take_over: Name = None,
         resume: Switch = False,
+        reward: Reward = None,
     ) -> None:
         """Train online, starting from the clone.
 
@@ -162,8 +168,9 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
             robot_minutes: Budget in robot minutes, resets counted; also to go on with a finished run.
             take_over: Who may take over: keyboard, scripted, module:function, a policy file, or nobody.
             resume: Go on with training that was interrupted or finished.
+            reward: Who judges, another than the run's; needs --out, as a run is judged by one.
         """
-        verbs.train(run, algorithm, out, robot_minutes, resume=resume, take_over=take_over)
+        verbs.train(run, algorithm, out, robot_minutes, resume=resume, take_over=take_over, reward=reward)
 
     def evaluate(run: RunPath, trials: Trials = None, blank: Switch = False) -> None:
         """Evaluate the clone and the trained policy of a run on test seeds.

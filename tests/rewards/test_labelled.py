@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.data.samples import SMALL_ROBOT, make_episode
 
-from dexloop.rewards.labelled import FrameLabel, label_from_mark, label_from_truth
+from dexloop.rewards.labelled import FrameLabel, label_from_mark, label_from_truth, label_from_verdict
 from dexloop.types import Episode
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
@@ -43,6 +43,18 @@ def test_a_mark_is_success_from_its_step_on() -> None:
     assert label_from_mark(episode(*[False] * 3), 0, margin=2).labels == (S, S, S)
     late = label_from_mark(episode(*[False] * 3), 3, margin=0)
     assert late.labels == (F, F, F) and not late.success
+
+
+def test_a_verdict_of_success_is_about_the_last_frames_and_says_nothing_of_the_others() -> None:
+    labelled = label_from_verdict(episode(*[None] * 6), True, frames=2)
+    assert labelled.labels == (U, U, U, U, S, S) and labelled.success
+    assert not labelled.timed, "nobody said when it began"
+    assert label_from_verdict(episode(*[False] * 2), True, frames=4).labels == (S, S), "however short it was"
+
+
+def test_a_verdict_of_failure_is_about_every_frame() -> None:
+    labelled = label_from_verdict(episode(*[True] * 3), False, frames=2)
+    assert labelled.labels == (F, F, F) and not labelled.success and labelled.timed
 
 
 def test_a_frame_is_what_was_seen_after_its_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,12 +34,13 @@ from dexloop.pipeline.record import (
     robot_seconds,
     rollout_seconds,
 )
-from dexloop.pipeline.rewards import labelled_episodes, train_reward
+from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes, train_reward
 from dexloop.pipeline.robots import recording_reward
 from dexloop.pipeline.threads import all_cores
 from dexloop.pipeline.unfinished import digest_of, earlier_trials, entry_of, is_behind, is_whole
 from dexloop.progress import say
-from dexloop.rewards.labels import Labels
+from dexloop.rewards.labelled import LabelledEpisode
+from dexloop.rewards.labels import Label, Labels
 from dexloop.rewards.storage import save_classifier
 from dexloop.runtime.actor import void_seconds
 from dexloop.runtime.run_directory import RunDirectory
@@ -86,18 +88,25 @@ class Run:
         with person as judge:
             record_rollouts(self.config, self.robot, agent, rollouts, reward, judge).close()
 
-    def train_reward(self) -> None:
-        """The reward classifier, measured on episodes it has not seen."""
-        if self.config.reward != "classifier" or self.directory.classifier.is_file():
+    def train_reward(self, online: OnlineLabels | None = None) -> None:
+        """The reward classifier, measured on episodes it has not seen.
+
+        online: train it, again if it is there, from these online episodes as well. Raises DexloopError where no online
+        episode is one of them.
+        """
+        if online is None and (self.config.reward != "classifier" or self.directory.classifier.is_file()):
             return
         datasets = {"demos": self._demonstrations()}
         if self.directory.rollouts.is_dir():
             datasets["rollouts"] = open_dataset(self.directory.rollouts, self.robot)
-        episodes = labelled_episodes(self.config, self.robot.spec, datasets, Labels(self.directory.labels).episodes)
+        marks = Labels(self.directory.labels).episodes
+        episodes = labelled_episodes(self.config, self.robot.spec, datasets, marks, online)
+        judged = [] if online is None else self._judged_online(online, marks)
         with all_cores():
-            classifier, report = train_reward(self.config, self.robot.spec, episodes)
+            classifier, report = train_reward(self.config, self.robot.spec, [*episodes, *judged])
+        facts = {} if online is None else {"online_episodes": len(judged)}
         save_classifier(self.directory.classifier, classifier, report.threshold)
-        self.directory.write_json(self.directory.reward / "metrics.json", asdict(report))
+        self.directory.write_json(self.directory.reward / "metrics.json", {**asdict(report), **facts})
         say(
             f"classifier: precision {report.precision:.3f}, recall {report.recall:.3f}, "
             f"{report.false_positives_per_failed_episode:.2f} false successes a failed episode (held out)"
@@ -165,6 +174,17 @@ class Run:
     def _evaluations(self) -> list[dict[str, Any]]:
         path = self.directory.evaluation
         return self.directory.read_json(path) if path.is_file() else []
+
+    def _judged_online(self, online: OnlineLabels, marks: Mapping[str, Label]) -> list[LabelledEpisode]:
+        judged: list[LabelledEpisode] = []
+        if self.directory.episodes.is_dir():
+            lived = open_dataset(self.directory.episodes, self.robot)
+            judged = labelled_episodes(self.config, self.robot.spec, {"episodes": lived}, marks, online)
+        if not judged:
+            word = "a person's verdict" + (" or the simulation's" if online == "truth" else "")
+            raise DexloopError(f"--online {online}: no online episode of {self.directory.root} has {word}")
+        say(f"classifier: also from {len(judged)} online episodes, {sum(e.success for e in judged)} of them successes")
+        return judged
 
     def _demonstrations(self) -> EpisodeDataset:
         if not self.directory.demos.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ from dexloop.pipeline.blank import BlankImages
 from dexloop.pipeline.labelling import label_run
 from dexloop.pipeline.operators import opened_take_over
 from dexloop.pipeline.prior import require_backbone
+from dexloop.pipeline.rewards import OnlineLabels
 from dexloop.pipeline.robots import open_robot
 from dexloop.pipeline.run import Run
 from dexloop.pipeline.showcase import film, replay_episode
@@ -81,21 +83,31 @@ def pretrain(target: Run) -> None:
     target.pretrain()
 
 
-def train_reward(target: Run, *, label: bool, port: int) -> None:
+def train_reward(target: Run, *, label: bool, port: int, online: OnlineLabels | None = None) -> None:
     """The classifier, from the clone's rollouts as well if there is a clone, after a person's labels if asked.
 
-    Raises DexloopError where the run does not learn from a classifier.
+    online: which online episodes teach it as well; it is trained again then. Raises DexloopError where the run does not
+    learn from a classifier, and gives no online episodes to make one from for another run.
     """
-    if target.config.reward != "classifier":
-        raise DexloopError(f"{target.directory.root} has --reward {target.config.reward} and needs no classifier")
-    if target.directory.classifier.is_file() and not label:
+    _check_reward(target, online)
+    if target.directory.classifier.is_file() and not (label or online):
         say(f"{target.directory.classifier} is there already; remove it to train again")
     if target.directory.prior.is_file():
         target.collect_rollouts()
     if label:
         label_run(target, port)
         target.directory.classifier.unlink(missing_ok=True)
-    target.train_reward()
+    target.train_reward(online)
+
+
+def _check_reward(target: Run, online: OnlineLabels | None) -> None:
+    """Raise DexloopError where a run cannot have a classifier, or needs none."""
+    reward = target.config.reward
+    if reward == "person" and online is not None:
+        if not target.robot.spec.observation.cameras:
+            raise DexloopError(f"--online {online}: {target.directory.root} has no pictures for a classifier")
+    elif reward != "classifier":
+        raise DexloopError(f"{target.directory.root} has --reward {reward} and needs no classifier")
 
 
 def train(
@@ -106,10 +118,12 @@ def train(
     *,
     resume: bool,
     take_over: str | None = None,
+    reward: Literal["classifier", "simulation", "person"] | None = None,
 ) -> None:
     """Train the run at ``path``, or a new one at ``out`` on the same demonstrations, clone and reward.
 
-    take_over: who may take over from now on, None for whom the run's configuration says.
+    take_over: who may take over from now on, None for whom the run's configuration says. reward: who judges the new
+    run, None for who judges this one.
     """
     source = open_run(path)
     config = source.config
@@ -119,6 +133,12 @@ def train(
         if out is None and algorithm != config.algorithm.name:
             raise DexloopError(f"--algorithm {algorithm}: {path} holds {config.algorithm.name}; name a new --out")
         config = replace(config, algorithm=ALGORITHMS[algorithm])
+    if reward not in (None, config.reward):
+        if out is None:
+            raise DexloopError(f"--reward {reward}: {path} is judged by --reward {config.reward}; name a new --out")
+        config = replace(config, reward=reward)
+        source.robot.close()
+        source = replace(source, robot=open_robot(config))
     if robot_minutes is not None:
         config = replace(config, train=replace(config.train, robot_minutes=robot_minutes))
     if take_over is not None:

@@ -1,4 +1,4 @@
-"""Episodes with a label on every frame, from the simulation's truth or a person's marks."""
+"""Episodes with a label on every frame, from the simulation's truth, a person's marks, or a person's verdict."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ class FrameLabel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LabelledEpisode:
-    """observations (T) as seen after each step, labels (T), and whether the episode succeeded."""
+    """observations (T) as seen after each step, labels (T), and whether the episode succeeded.
+
+    timed: whether the labels say when success began. Without that an episode teaches what success looks like, but
+    nobody can measure on it whether it was called too early or too late.
+    """
 
     observations: tuple[Observation, ...]
     labels: tuple[FrameLabel, ...]
     success: bool
+    timed: bool = True
 
 
 def label_from_truth(episode: Episode, margin: int) -> LabelledEpisode:
@@ -40,6 +45,19 @@ def label_from_mark(episode: Episode, success_from: int | None, margin: int) -> 
     """Labels from a person's mark: success holds from step ``success_from`` on, or never (None)."""
     marks: list[bool | None] = [success_from is not None and index >= success_from for index in range(len(episode))]
     return _label(episode, marks, margin)
+
+
+def label_from_verdict(episode: Episode, success: bool, frames: int) -> LabelledEpisode:
+    """Labels from a person's verdict on the whole episode, given when it ended.
+
+    Of a success only the last ``frames`` are known to show it; since when it held, nobody said, so the ones before are
+    UNSURE. A failure shows it nowhere.
+    """
+    if not success:
+        return label_from_mark(episode, None, 0)
+    known = min(frames, len(episode))
+    labels = [FrameLabel.UNSURE] * (len(episode) - known) + [FrameLabel.SUCCESS] * known
+    return LabelledEpisode(tuple(t.next_observation for t in episode.transitions), tuple(labels), True, timed=False)
 
 
 def _label(episode: Episode, truths: Sequence[bool | None], margin: int) -> LabelledEpisode:
