@@ -73,6 +73,18 @@ def test_the_report_is_of_held_out_episodes_of_both_kinds() -> None:
     assert 0.5 <= report.threshold < 1
 
 
+def test_an_episode_that_does_not_say_when_success_began_is_neither_early_nor_missed() -> None:
+    """Judged as wholes, successes end before the debounce can see them; their frames count all the same."""
+    cut = [replace(labelled(i, [U] * 5 + [S] * 2), timed=False) for i in range(8)]
+    given = [*cut, *(labelled(100 + i, [F] * 14) for i in range(8))]
+    torch.manual_seed(0)
+    _, report = train_classifier(given, ("top",), CONFIG, window=WINDOW, seed=0)
+    assert (report.episodes_held_out, report.positives, report.missed_successes, report.early_successes) == (4, 4, 0, 0)
+    torch.manual_seed(0)
+    _, timed = train_classifier([replace(e, timed=True) for e in given], ("top",), CONFIG, window=WINDOW, seed=0)
+    assert timed.missed_successes + timed.early_successes > 0
+
+
 def test_held_out_episodes_teach_nothing() -> None:
     """Wrong labels on what is held out must spoil the report and not the classifier."""
     given = episodes()

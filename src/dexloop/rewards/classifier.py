@@ -70,7 +70,7 @@ class ClassifierReport:
 
     precision, recall, accuracy: over held-out frames at ``threshold``. false_positives_per_failed_episode
     early_successes (called before they were, of the successful) and missed_successes: over held-out
-    episodes, after the debounce.
+    episodes, after the debounce; the latter two over those whose labels say when success began.
     """
 
     threshold: float
@@ -219,19 +219,21 @@ def _report(
     for episode, values in zip(episodes, scores, strict=True):
         debounce = Debounce(window, hits)
         fired = begun = False
+        # Without labels that say when success began there is no early and no late.
+        timed = episode.success and episode.timed
         for value, label in zip(values, episode.labels, strict=True):
             begun = begun or label == FrameLabel.SUCCESS
             if debounce(bool(value > threshold)) and not fired:
                 fired = True
-                early += episode.success and not begun
+                early += timed and not begun
             if label == FrameLabel.UNSURE:
                 continue
             outcome = ("t" if (value > threshold) == (label == 1) else "f") + ("p" if value > threshold else "n")
             counts[outcome] += 1
         failed += not episode.success
-        succeeded += episode.success
+        succeeded += timed
         false_alarms += fired and not episode.success
-        missed += episode.success and not fired
+        missed += timed and not fired
     tp, fp, fn, tn = counts["tp"], counts["fp"], counts["fn"], counts["tn"]
     return ClassifierReport(
         threshold=threshold,
