@@ -81,3 +81,28 @@ def test_a_far_reference_is_reached_in_the_shortest_time_and_not_passed() -> Non
     assert (highest <= reference + 1e-9).all()
     # Accelerate at 8 to 2, cruise, brake: 1.0 = 2 t - 4 / 8, so t = 0.75 s.
     assert reached is not None and 0.70 < reached < 0.85
+
+
+@settings(max_examples=100, deadline=None)
+@given(asked=Asked)
+def test_the_way_that_braking_takes_is_known_beforehand(asked: list) -> None:
+    limiter = MotionLimiter(LIMITS, PERIOD, np.array([0.2, 0.5]))
+    for reference, reference_speed in asked:
+        limiter.follow(reference, reference_speed)
+    foreseen = limiter.braking()
+    taken = np.array([limiter.brake() for _ in range(len(foreseen))]).reshape(-1, 2)
+    np.testing.assert_allclose(taken, foreseen, atol=1e-9)
+    rest = limiter.brake()
+    assert limiter.at_rest or np.abs(limiter.speed).max() < 1e-6
+    np.testing.assert_allclose(rest, foreseen[-1] if len(foreseen) else rest, atol=1e-9)
+
+
+def test_a_share_of_the_speed_is_reached_by_braking_and_then_kept() -> None:
+    limiter = MotionLimiter(LIMITS, PERIOD, np.array([-1.0, 0.0]))
+    for _ in range(40):
+        limiter.follow(np.array([1.5, 1.0]), np.zeros(2), 1.0)
+    for _ in range(20):
+        before, speed = limiter.position.copy(), limiter.speed.copy()
+        after = limiter.follow(np.array([1.5, 1.0]), np.zeros(2), 0.25)
+        check(before, speed, after)
+    assert (np.abs(limiter.speed) <= 0.25 * LIMITS.speed + 1e-9).all()

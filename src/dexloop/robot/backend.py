@@ -10,13 +10,21 @@ from dexloop.robot.devices import Frame
 from dexloop.types import FloatArray, RobotSpec
 
 
+def _nobody(why: str) -> None:
+    """Nobody waits for an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An accepted action: its sequence number, values (A,) in [-1, 1], and until when it may be executed [s]."""
+    """An accepted action: its sequence number, values (A,) in [-1, 1], and until when it may be executed [s].
+
+    refuse: called with the reason where it is dropped after it was taken.
+    """
 
     sequence: int
     values: FloatArray
     expires: float
+    refuse: Callable[[str], None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)

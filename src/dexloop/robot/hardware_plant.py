@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from dexloop.errors import DexloopError
+from dexloop.robot.backend import Truth
 from dexloop.robot.devices import Arm, Array, Camera, DeviceError, Frame, Hand, HandState
 from dexloop.robot.plant import PlantState, Setpoint, tick_for
 from dexloop.robot.polling import Poller
-from dexloop.sim.hand import EE_IN_HAND, FLANGE_TO_HAND
+from dexloop.sim.hand import EE_IN_HAND
 from dexloop.sim.kinematics import ArmKinematics, pose
+from dexloop.sim.rotations import yaw_matrix
 from dexloop.sim.scene import Mounting
 
 # A pose whose inverse kinematics leaves a larger error is out of reach [m or rad].
@@ -32,10 +36,11 @@ class HardwareConfig:
 
     home (6,) [rad]: joint angles at which episodes start. fingers (6,): closed fractions there. control_hz: of the
     controller [Hz]. mounting: of the arm's base in the world. end_effector (3,) [m]: between palm, fingers and thumb,
-    in the hand's frame. retreat (3,) [m]: how far the open hand goes first on its way home, in the world. clearance
-    [m]: height of the end effector above the table, below which the way home must not lead after that. finger_speed:
-    share of the hand's highest. finger_force [N]: at which the hand itself stops a finger. stale [s]: age at which what
-    a hand or camera says is a fault. camera_period [s]: between two looks for a new picture.
+    in the hand's frame. turn [rad]: of the hand on the flange, about its axis. retreat (3,) [m]: how far the open hand
+    goes first on its way home, in the world. clearance [m]: height of the end effector above the table, below which
+    the way home must not lead after that. finger_speed: share of the hand's highest. finger_force [N]: at which the
+    hand itself stops a finger. stale [s]: age at which what a hand or camera says is a fault. camera_period [s]:
+    between two looks for a new picture.
     """
 
     home: tuple[float, ...]
@@ -43,6 +48,7 @@ class HardwareConfig:
     control_hz: float = 10.0
     mounting: Mounting = field(default_factory=Mounting)
     end_effector: tuple[float, ...] = tuple(EE_IN_HAND.tolist())
+    turn: float = math.pi
     retreat: tuple[float, float, float] = (0.0, 0.0, 0.10)
     clearance: float = 0.05
     finger_speed: float = 1.0
@@ -51,16 +57,33 @@ class HardwareConfig:
     camera_period: float = 1.0 / 60.0
 
 
+class World(Protocol):
+    """What is around simulated devices and nobody knows around real ones; called from the controller's thread."""
+
+    @property
+    def privileged(self) -> int:
+        """The size of ``truth().privileged``."""
+        ...
+
+    def truth(self) -> Truth:
+        """Asked for once a control period."""
+        ...
+
+    def put_object(self, seed: int) -> None:
+        """Put the object where an episode starts; the robot is at home."""
+        ...
+
+
 class HardwarePlant:
     """Reads hand and cameras in threads of their own, since a slow one must not delay the arm; owns all devices.
 
-    confirm: returns when the object is where an episode starts; None continues at once. Give an arm whose driver
+    confirm: returns when the object is where an episode starts; None continues at once. world: around simulated
+    devices. Give an arm whose driver
     paces its commands the period ``tick_for(control_hz, arm.period)``. Raises DeviceError where a device does not
     answer.
     """
 
     name = "hardware"
-    privileged = 0
 
     def __init__(
         self,
@@ -69,14 +92,17 @@ class HardwarePlant:
         cameras: Sequence[Camera],
         config: HardwareConfig,
         confirm: Callable[[], None] | None = None,
+        world: World | None = None,
     ) -> None:
         self._arm, self._hand, self._cameras, self._config = arm, hand, cameras, config
-        self._confirm = confirm
+        self._confirm, self._world = confirm, world
         self.tick = tick_for(config.control_hz, arm.period)
+        hand_in_flange = yaw_matrix(config.turn)
         self.kinematics = ArmKinematics(
-            config.mounting.transform(), pose(FLANGE_TO_HAND @ np.array(config.end_effector), FLANGE_TO_HAND)
+            config.mounting.transform(), pose(hand_in_flange @ np.array(config.end_effector), hand_in_flange)
         )
         self._wanted: Array | None = None
+        self._relaxed: tuple[Array, Array] | None = None
         self._sent: Array | None = None
         self._sent_at = -float("inf")
         with contextlib.ExitStack() as opened:
@@ -98,6 +124,11 @@ class HardwarePlant:
         sizes = {name: poller.newest().image.shape for name, poller in self._pictures.items()}
         return {name: (shape[0], shape[1]) for name, shape in sizes.items()}
 
+    @property
+    def privileged(self) -> int:
+        """Of the world's truth; 0 where nobody knows it."""
+        return 0 if self._world is None else self._world.privileged
+
     def state(self) -> PlantState:
         """The newest of arm and hand; raises DeviceError where one of them is lost."""
         arm, hand = self._arm.state(), self._fingers.newest()
@@ -106,7 +137,10 @@ class HardwarePlant:
 
     def command(self, setpoint: Setpoint) -> None:
         """To the arm now, to the hand as soon as it listens."""
-        self._wanted = setpoint.fingers
+        relaxed = self._relaxed
+        if relaxed is not None and bool((setpoint.fingers != relaxed[0]).any()):
+            self._relaxed = relaxed = None
+        self._wanted = setpoint.fingers if relaxed is None else relaxed[1]
         self._setpoint = setpoint
         self._arm.command(setpoint.joints)
 
@@ -117,8 +151,9 @@ class HardwarePlant:
         """The newest picture of each camera; raises DeviceError for a camera that is lost."""
         return {name: poller.newest() for name, poller in self._pictures.items()}
 
-    def truth(self) -> None:
-        """Nobody knows it."""
+    def truth(self) -> Truth | None:
+        """The world's; None where nobody knows it."""
+        return None if self._world is None else self._world.truth()
 
     def way_home(self, joints: Array, fingers: Array) -> Sequence[Setpoint]:
         """Open the hand, retreat as far as the arm reaches, and go home, straight in the angles of the joints.
@@ -152,7 +187,9 @@ class HardwarePlant:
             self._confirm()
 
     def reset(self, seed: int) -> Setpoint:
-        """It is at home already."""
+        """It is at home already; a simulated world has its object put back."""
+        if self._world is not None:
+            self._world.put_object(seed)
         return self._setpoint
 
     def halt(self) -> None:
@@ -160,7 +197,10 @@ class HardwarePlant:
         self._arm.stop()
 
     def rearm(self) -> None:
-        """Clear the faults that devices report, and wait for what they say then."""
+        """Clear the faults that devices report, let the fingers press no longer, and wait for what devices say then.
+
+        Fingers that press beyond a limit would be in a fault again at once, and no action could open them.
+        """
         if self._arm.state().fault is not None:
             self._arm.clear_fault()
         try:
@@ -169,7 +209,7 @@ class HardwarePlant:
             faulty = True
         if faulty:
             self._hand.clear_fault()
-            self._fingers.forget(_REARM_SECONDS)
+        self._relax(self._fingers.forget(_REARM_SECONDS))
         for poller in self._pictures.values():
             poller.forget(_REARM_SECONDS)
 
@@ -180,6 +220,15 @@ class HardwarePlant:
         for device in (self._arm, self._hand, *self._cameras):
             with contextlib.suppress(DeviceError):
                 device.close()
+
+    def _relax(self, state: HandState) -> None:
+        """Have the fingers stay where they are until the setpoint changes, instead of where they press to."""
+        given = self._setpoint.fingers
+        self._relaxed = given, np.clip(state.fingers, 0.0, 1.0)
+        self._wanted = self._relaxed[1]
+        deadline = time.monotonic() + _REARM_SECONDS
+        while np.abs(np.nan_to_num(state.force)).max() > self._config.finger_force and time.monotonic() < deadline:
+            state = self._fingers.forget(_REARM_SECONDS)
 
     def _exchange(self) -> HandState:
         """In the hand's thread: what it shall do, where that is new, and what it says."""

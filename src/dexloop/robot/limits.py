@@ -25,6 +25,18 @@ class MotionLimits:
         """How far (N,) an axis goes at most from the moment it is told to rest [u]."""
         return self.speed**2 / (2.0 * self.acceleration)
 
+    def stopping_time(self) -> float:
+        """How long the slowest axis to brake takes at most to rest [s]."""
+        return float((self.speed / self.acceleration).max())
+
+
+@dataclass(frozen=True, slots=True)
+class MotionState:
+    """Where every axis is, position (N,) [u], and how fast, speed (N,) [u/s]."""
+
+    position: Array
+    speed: Array
+
 
 class MotionLimiter:
     """Follows a moving reference within limits; ``period``: between two setpoints [s].
@@ -40,29 +52,27 @@ class MotionLimiter:
         self.position = np.clip(start, limits.low, limits.high)
         self.speed = np.zeros_like(self.position)
 
-    def follow(self, reference: Array, reference_speed: Array) -> Array:
+    def follow(self, reference: Array, reference_speed: Array, share: float = 1.0) -> Array:
         """The next setpoint (N,) towards a reference that moves.
 
-        reference (N,): where it is one period from now [u]; reference_speed (N,) [u/s].
+        reference (N,): where it is one period from now [u]; reference_speed (N,) [u/s]; share: of the speed limits, in
+        (0, 1]; who is faster brakes.
         """
         error = reference - (self.position + reference_speed * self._period)
         # As fast as still allows to come to rest relative to the reference when it is reached.
         closing = np.minimum(np.abs(error) / self._period, self._brakeable(np.abs(error)))
-        return self._advance(reference_speed + np.sign(error) * closing)
+        highest = share * self.limits.speed
+        return self.move(np.clip(reference_speed + np.sign(error) * closing, -highest, highest))
 
     def brake(self) -> Array:
         """The next setpoint (N,) on the shortest way to rest."""
-        return self._advance(np.zeros_like(self.speed))
+        return self.move(np.zeros_like(self.speed))
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing moves any more."""
-        return not self.speed.any()
-
-    def _advance(self, wanted: Array) -> Array:
+    def move(self, speed: Array) -> Array:
+        """The next setpoint (N,), as near to these speeds (N,) [u/s] as the limits allow."""
         limits, period = self.limits, self._period
         change = limits.acceleration * period
-        speed = np.clip(wanted, self.speed - change, self.speed + change)
+        speed = np.clip(speed, self.speed - change, self.speed + change)
         speed = np.clip(speed, -limits.speed, limits.speed)
         speed = np.clip(
             speed, -self._brakeable(self.position - limits.low), self._brakeable(limits.high - self.position)
@@ -71,6 +81,31 @@ class MotionLimiter:
         position = np.clip(self.position + speed * period, limits.low, limits.high)
         self.position, self.speed = position, speed
         return position.copy()
+
+    def braking(self) -> Array:
+        """The setpoints (K, N) that ``brake`` would give from here on until every axis rests; K is 0 at rest."""
+        change = self.limits.acceleration * self._period
+        size = np.abs(self.speed)
+        ticks = int(np.ceil(float((size / change).max()) - 1e-9)) - 1
+        if ticks <= 0:
+            return np.empty((0, len(size)))
+        slowing = np.maximum(size - np.arange(1, ticks + 1)[:, None] * change, 0.0)
+        way = self.position + np.sign(self.speed) * self._period * np.cumsum(slowing, axis=0)
+        return np.clip(way, self.limits.low, self.limits.high)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing moves any more."""
+        return not self.speed.any()
+
+    @property
+    def state(self) -> MotionState:
+        """To go back to, where a step turns out to be one too far."""
+        return MotionState(self.position, self.speed)
+
+    @state.setter
+    def state(self, state: MotionState) -> None:
+        self.position, self.speed = state.position, state.speed
 
     def _brakeable(self, distance: Array) -> Array:
         """The highest speed (N,) from which one step and then braking take no more than ``distance`` (N,) [u]."""

@@ -45,7 +45,10 @@ class Lockstep:
 
     def _step(self, command: Command) -> None:
         deliver = self._deliver
-        if deliver is None or time.monotonic() > command.expires:
+        if deliver is None:
+            return
+        if time.monotonic() > command.expires:
+            command.refuse("expired before it could begin")
             return
         raw, _, _, truncated, info = self._env.step(command.values)
         deliver(self._sample(raw, info, acknowledged=command.sequence, truncated=truncated))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dexloop.errors import DexloopError
+from dexloop.robot.cone import into_cone
 from dexloop.robot.devices import Array
-from dexloop.robot.limits import MotionLimiter
+from dexloop.robot.guard import Guard
 from dexloop.robot.plant import PlantState, Setpoint
 from dexloop.robot.safety import SafetyLimits
 from dexloop.sim.control import ARM, FINGERS, ActionCodec
@@ -14,14 +15,15 @@ from dexloop.sim.kinematics import ArmKinematics
 from dexloop.sim.servo import ArmServo
 from dexloop.types import FloatArray
 
-# How far outside the workspace, or into the table's clearance, the place where the arm would come to rest may be [m].
-_OUTSIDE = 0.0005
 # A measured angle this far beyond its limit is taken for one at it [rad].
 _ROUNDING = 0.01
 # A robot that rests farther than this from where it was told to goes on from where it is [rad].
 _OFF = 0.05
 # At home is who is this near [rad, closed fraction].
 _THERE = 1e-3
+# On the way home the reference waits for who is farther behind it than this [rad].
+_LEAD = 0.1
+_STILL = Setpoint(np.zeros(6), np.zeros(6))
 
 
 class Motion:
@@ -41,38 +43,33 @@ class Motion:
     ) -> None:
         self._kinematics, self._codec, self._safety = kinematics, codec, safety
         self._tick, self._per_period = tick, per_period
-        self.settle(start)
+        self._check_range(start)
+        self._guard = Guard(kinematics, safety, tick, start)
+        self.rest()
         self.start_here()
 
     def settle(self, at: Setpoint) -> None:
         """Rest at this setpoint from now on, whatever was before; raises DexloopError for joints beyond limits."""
-        limits = self._safety.joints()
-        beyond = np.maximum(limits.low - at.joints, at.joints - limits.high)
-        if float(beyond.max()) > _ROUNDING:
-            joint = int(beyond.argmax())
-            raise DexloopError(
-                f"joint {joint + 1} is at {np.degrees(at.joints[joint]):.1f} degrees, beyond its limit of "
-                f"{np.degrees(limits.high[joint]):.1f}; move it back by hand"
-            )
-        self._joints = MotionLimiter(limits, self._tick, at.joints)
-        self._fingers = MotionLimiter(self._safety.fingers(), self._tick, at.fingers)
+        self._check_range(at)
+        self._guard.settle(at)
         self.rest()
 
     def start_here(self) -> None:
-        """Poses are relative to this one from now on."""
-        start = self._kinematics.forward(self._joints.position)
+        """Poses are relative to this one from now on, and its tool axis is the middle of the cone."""
+        self._guard.start_here()
+        start = self._kinematics.forward(self._guard.joints.position)
         self._servo = ArmServo(self._kinematics, self._codec, self._tick * self._per_period, start)
         self.target = self._reached()
 
     @property
     def setpoint(self) -> Setpoint:
         """The newest."""
-        return Setpoint(self._joints.position.copy(), self._fingers.position.copy())
+        return self._guard.setpoint
 
     @property
     def at_rest(self) -> bool:
         """Whether the setpoints stand still."""
-        return self._joints.at_rest and self._fingers.at_rest
+        return self._guard.at_rest
 
     def relative(self, joints: Array) -> Array:
         """The pose (6,) at these joints (6,), relative to the start [m, rad]."""
@@ -82,22 +79,28 @@ class Motion:
     def begin(self, action: FloatArray, left: int, state: PlantState) -> None:
         """Execute an action (12,) in the ``left`` ticks that remain of this control period."""
         if self._goal is None:
-            if self.at_rest and float(np.abs(state.joints - self._joints.position).max()) > _OFF:
-                self.settle(Setpoint(state.joints, self._fingers.position))
+            if self.at_rest and float(np.abs(state.joints - self._guard.joints.position).max()) > _OFF:
+                self.settle(Setpoint(state.joints, self._guard.fingers.position))
             self.target = self._reached()
+        here = self._guard.setpoint
         wanted = self._codec.decode(action, self.target)
-        goal = self._servo.move(self._joints.position, self.target, wanted).joints
+        wanted[3:6] = into_cone(wanted[3:6], self._servo.rotation, self._safety.cone)
+        goal = self._servo.move(here.joints, self.target, wanted).joints
         share = min(1.0, self._safety.hurry * left / self._per_period)
-        joints, fingers = self._joints.position, self._fingers.position
-        self._go(Setpoint(joints + share * (goal - joints), fingers + share * (wanted[FINGERS] - fingers)), left)
+        fingers = here.fingers + share * (wanted[FINGERS] - here.fingers)
+        way = Setpoint(here.joints + share * (goal - here.joints), fingers)
+        shorter = self._guard.reachable(way, left, touching=self._touches(state))
+        self._go(Setpoint(here.joints + shorter * (way.joints - here.joints), fingers), left)
 
     def travel(self, goal: Setpoint, speed: float, finger_speed: float) -> None:
         """Go straight to a setpoint, no joint faster than ``speed`` [rad/s], no finger than ``finger_speed`` [1/s].
 
-        The way may lead outside the workspace, and takes as many control periods as it needs.
+        The way may lead outside the workspace, and takes as many control periods as it needs; it ends early before
+        what arm or hand would run into.
         """
-        way = float(np.abs(goal.joints - self._joints.position).max()) / speed
-        closing = float(np.abs(goal.fingers - self._fingers.position).max()) / finger_speed
+        here = self._guard.setpoint
+        way = float(np.abs(goal.joints - here.joints).max()) / speed
+        closing = float(np.abs(goal.fingers - here.fingers).max()) / finger_speed
         self._go(goal, max(1, int(np.ceil(max(way, closing) / self._tick))))
         self._travelling = True
 
@@ -106,7 +109,8 @@ class Motion:
         """Whether the setpoints are where ``travel`` leads."""
         if self._goal is None or self._left > 0:
             return False
-        away = np.concatenate([self._goal.joints - self._joints.position, self._goal.fingers - self._fingers.position])
+        here = self._guard
+        away = np.concatenate([self._goal.joints - here.joints.position, self._goal.fingers - here.fingers.position])
         return float(np.abs(away).max()) < _THERE
 
     def rest(self) -> None:
@@ -119,7 +123,12 @@ class Motion:
     def advance(self, state: PlantState) -> Setpoint:
         """The next setpoint."""
         if self._goal is None:
-            return Setpoint(self._joints.brake(), self._fingers.brake())
+            return self._guard.brake()
+        if self._travelling and float(np.abs(self._reference - self._guard.joints.position).max()) > _LEAD:
+            # Whoever is held up on the way must not hurry after.
+            return self._guard.follow(
+                Setpoint(self._reference, self._finger_reference), _STILL, touching=self._touches(state), homing=True
+            )
         left = max(1, self._left)
         joints = self._reference + (self._goal.joints - self._reference) / left
         fingers = self._finger_reference + (self._goal.fingers - self._finger_reference) / left
@@ -128,13 +137,17 @@ class Motion:
         self._reference, self._finger_reference = joints, fingers
         self._left -= 1
 
-        # Once a control period: whether backing off helped shows only after a while.
-        presses = self._safety.pressing(state) & (self._ceiling == 1.0)
-        self._ceiling = np.where(presses, self._fingers.position - self._safety.back_off, self._ceiling)
+        # Once a control period: whether backing off helped shows only after a while. A force nobody measures is none.
+        presses = (state.force > self._safety.force) & (self._ceiling == 1.0)
+        self._ceiling = np.where(presses, self._guard.fingers.position - self._safety.back_off, self._ceiling)
         held = fingers > self._ceiling
         fingers, finger_speed = np.minimum(fingers, self._ceiling), np.where(held, 0.0, finger_speed)
-        follow = self._joints.follow if self._travelling else self._guarded
-        return Setpoint(follow(joints, speed), self._fingers.follow(fingers, finger_speed))
+        return self._guard.follow(
+            Setpoint(joints, fingers),
+            Setpoint(speed, finger_speed),
+            touching=self._touches(state),
+            homing=self._travelling,
+        )
 
     def finish(self) -> FloatArray:
         """A control period has ended: what was done in it as an action (12,); the target is what was reached."""
@@ -143,36 +156,27 @@ class Motion:
             self._go(self.setpoint, 0)
         return self._codec.encode(before, self.target)
 
+    def _touches(self, state: PlantState) -> bool:
+        return bool((state.force > self._safety.contact_force).any())
+
+    def _check_range(self, at: Setpoint) -> None:
+        limits = self._safety.joints()
+        beyond = np.maximum(limits.low - at.joints, at.joints - limits.high)
+        if float(beyond.max()) > _ROUNDING:
+            joint = int(beyond.argmax())
+            raise DexloopError(
+                f"joint {joint + 1} is at {np.degrees(at.joints[joint]):.1f} degrees, beyond its limit of "
+                f"{np.degrees(limits.high[joint]):.1f}; move it back by hand"
+            )
+
     def _go(self, goal: Setpoint, left: int) -> None:
         self._goal, self._left, self._travelling = goal, left, False
         self._ceiling = np.ones(6)
-        self._reference, self._finger_reference = self._joints.position.copy(), self._fingers.position.copy()
-
-    def _guarded(self, reference: Array, speed: Array) -> Array:
-        """The next joint setpoint (6,) towards a reference, unless braking could not end inside the workspace then."""
-        limiter = self._joints
-        before, speed_before = limiter.position, limiter.speed
-        joints = limiter.follow(reference, speed)
-        outside = self._outside()
-        if outside <= _OUTSIDE:
-            return joints
-        after, speed_after = limiter.position, limiter.speed
-        limiter.position, limiter.speed = before, speed_before
-        # Who is outside already may come back in.
-        if outside > self._outside():
-            return limiter.brake()
-        limiter.position, limiter.speed = after, speed_after
-        return joints
-
-    def _outside(self) -> float:
-        """How far outside the workspace the arm would come to rest [m]."""
-        rest = self._joints.position + self._joints.speed * np.abs(self._joints.speed) / (
-            2.0 * self._joints.limits.acceleration
-        )
-        return self._servo.outside(self._kinematics.forward(rest))
+        here = self._guard.setpoint
+        self._reference, self._finger_reference = here.joints, here.fingers
 
     def _reached(self) -> Array:
         target = np.empty(12)
-        target[ARM] = self.relative(self._joints.position)
-        target[FINGERS] = self._fingers.position
+        target[ARM] = self.relative(self._guard.joints.position)
+        target[FINGERS] = self._guard.fingers.position
         return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import secrets
 import threading
@@ -112,21 +113,23 @@ class RobotService(rpc.RobotServicer):
             for action in actions:
                 why = refusal(action, size, last, time.monotonic())
                 last = max(last, action.sequence)
-                if why is None:
-                    command = Command(action.sequence, values_of(action), action.issued_at + action.valid_for)
-                    try:
-                        self._backend.submit(command)
-                        continue
-                    except DexloopError as error:
-                        why = str(error)
-                answer = pb.Observation(
-                    sequence=self._next(), robot_time=time.monotonic(), acknowledged=action.sequence, refused=why
-                )
-                _put(outbox, answer)
+                refuse = functools.partial(self._refuse, outbox, action.sequence)
+                if why is not None:
+                    refuse(why)
+                    continue
+                try:
+                    expires = action.issued_at + action.valid_for
+                    self._backend.submit(Command(action.sequence, values_of(action), expires, refuse))
+                except DexloopError as error:
+                    refuse(str(error))
         except grpc.RpcError:
             pass  # the stream broke, which its callback hears of as well
         finally:
             outbox.put(None)
+
+    def _refuse(self, outbox: queue.Queue[pb.Observation | None], sequence: int, why: str) -> None:
+        answer = pb.Observation(sequence=self._next(), robot_time=time.monotonic(), acknowledged=sequence, refused=why)
+        _put(outbox, answer)
 
     def _answer(self, context: grpc.ServicerContext, work: Callable[[], Sample]) -> pb.Observation:
         try:

@@ -27,6 +27,9 @@ _OPENING, _CLOSING, _REACHED, _FORCE_REACHED = 0, 1, 2, 3
 _STATUS_OF_ERROR = (6, 7, 5, 7, 7)
 """STATUS of a finger that bit 0 to 4 of ERROR has stopped."""
 _FULL = float(registers.ANGLE_SET.high)
+_LOCKED_ROTOR = 1
+_AWAY = 5.0
+"""How far from its target a jammed finger strains [register steps]."""
 
 
 class RefusedError(DexloopError):
@@ -39,12 +42,14 @@ class HandDynamics:
 
     stroke_seconds: from open to closed at the highest speed [s]. latency: shortest and longest time from a command to
     motion [s], drawn anew for each. stop_seconds: from the set force to standstill [s], in which the force grows on.
-    step: of the integration [s]. ambient: temperature at the beginning [°C]. seed: of the latencies.
+    locked_seconds: for how long a jammed finger strains before it reports a locked rotor [s]; a guess, since no
+    document says. step: of the integration [s]. ambient: temperature at the beginning [°C]. seed: of the latencies.
     """
 
     stroke_seconds: float = 0.24
     latency: tuple[float, float] = (0.05, 0.07)
     stop_seconds: float = 0.04
+    locked_seconds: float = 0.3
     step: float = 0.005
     ambient: int = 30
     seed: int = 0
@@ -54,7 +59,8 @@ class HandModel:
     """Registers, read and written as bytes, and six fingers that move in time.
 
     contact: maps closed fractions (6,) to the force on each finger (6,) [N]; none without it. plant: moves in place of
-    the model's fingers, which then only lead it. clock: seconds. All methods may be called from any thread.
+    the model's fingers, which then only lead it. device: in the ID register. clock: seconds. All methods may be called
+    from any thread.
 
     FORCE_SET stops a finger that closes, some time after the force is reached. A finger with an error does not move.
     CLEAR_ERROR clears all errors. CURRENT is not modelled, and reads 0.
@@ -66,6 +72,7 @@ class HandModel:
         *,
         contact: Callable[[Array], Array] | None = None,
         plant: HandPlant | None = None,
+        device: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dynamics = dynamics or HandDynamics()
@@ -82,8 +89,10 @@ class HandModel:
         self._target = self._setpoint.copy()
         self._force = np.zeros(registers.FINGERS)
         self._pressed_since = np.full(registers.FINGERS, np.inf)
+        self._jammed = np.zeros(registers.FINGERS, np.bool_)
+        self._strained = np.zeros(registers.FINGERS)
         self._values: dict[str, NDArray[np.int64]] = {r.name: np.zeros(r.count, np.int64) for r in registers.REGISTERS}
-        self._values[registers.ID.name][:] = 1
+        self._values[registers.ID.name][:] = device
         self._values[registers.ANGLE_SET.name][:] = np.rint(self._target)
         self._values[registers.SPEED_SET.name][:] = registers.SPEED_SET.high
         self._values[registers.FORCE_SET.name][:] = registers.FORCE_SET.high // 2
@@ -110,6 +119,12 @@ class HandModel:
         """Let a finger report a temperature."""
         with self._lock:
             self._values[registers.TEMPERATURE.name][finger] = celsius
+
+    def jam(self, finger: int, jammed: bool = True) -> None:
+        """Let a finger be stuck, or free it: it does not move, and reports a locked rotor once it has strained."""
+        with self._lock:
+            self.advance()
+            self._jammed[finger] = jammed
 
     def read(self, address: int, size: int) -> bytes:
         """The bytes [address, address + size); RefusedError where one belongs to no register."""
@@ -152,6 +167,7 @@ class HandModel:
         self._values[register.name] = new
         if register is registers.CLEAR_ERROR and new[0]:
             self._values[registers.ERROR.name][:] = 0
+            self._strained[:] = 0.0
         if register is registers.ANGLE_SET:
             begins = self._time + self._random.uniform(*self._dynamics.latency)
             before = self._pending[-1][0] if self._pending else begins
@@ -166,7 +182,10 @@ class HandModel:
         pressed = self._force >= self._values[registers.FORCE_SET.name] * registers.FORCE_SET.scale
         self._pressed_since = np.where(pressed, np.minimum(self._pressed_since, now), np.inf)
         stopped = (move < 0.0) & (now - self._pressed_since >= self._dynamics.stop_seconds)
-        move[stopped | (self._values[registers.ERROR.name] != 0)] = 0.0
+        move[stopped | self._jammed | (self._values[registers.ERROR.name] != 0)] = 0.0
+        strains = self._jammed & (np.abs(self._target - self._setpoint) > _AWAY)
+        self._strained = np.where(strains, self._strained + seconds, 0.0)
+        self._values[registers.ERROR.name][self._strained > self._dynamics.locked_seconds] |= _LOCKED_ROTOR
         self._setpoint = self._setpoint + move
         if self._plant is not None:
             self._plant.command(1.0 - self._setpoint / _FULL)

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dexloop.errors import DexloopError
 from dexloop.robot.devices import Array
-from dexloop.robot.simulators.realman.plant import ArmPlant, FirstOrderPlant
+from dexloop.robot.drivers.inspire import registers
+from dexloop.robot.simulators.inspire.model import HandModel
+from dexloop.robot.simulators.realman.plant import ArmPlant
 from dexloop.sim.kinematics import JOINT_LIMITS, JOINT_SPEEDS, RM65_B, ArmKinematics
 from dexloop.sim.rotations import quaternion
 
@@ -27,9 +30,8 @@ FRAME_SPEED = math.radians(180.0)
 TARGET_OUT_OF_LIMIT = 0x1002
 HAND_PUSH_ORDER = [4, 3, 2, 1, 0, 5]
 """The state lists the fingers from the thumb, commands list them from the little finger."""
-_HAND_STROKE = 1000.0
-_HAND_SPEED = _HAND_STROKE / 0.25
-"""The fingers' way [units] and their highest speed [units/s]: an RH56 opens in about a quarter of a second."""
+_MILLINEWTONS = registers.FORCE_ACT.scale * 1e3
+"""Of the hand's unit of force [mN]."""
 
 
 @dataclass(slots=True)
@@ -59,21 +61,22 @@ class Controller:
         self,
         plant: ArmPlant,
         push: PushSettings,
+        hand: HandModel,
         *,
         period: float = 0.02,
         answer_frames: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """period: what the streamed targets come at, if not later [s]: targets that the network bunches together are
-        taken to be that far apart. answer_frames: answer targets, as the second generation does."""
+        """hand: what hangs on the flange and is relayed. period: what the streamed targets come at, if not later [s]:
+        targets that the network bunches together are taken to be that far apart. answer_frames: answer targets, as the
+        second generation does."""
         self.push, self.errors = push, Errors()
         self.ignored_frames = 0
         """Targets that the joints did not respond to."""
         self.enabled = [True] * 6
         self._plant, self._period, self._answer_frames, self._clock = plant, period, answer_frames, clock
         self._kinematics = ArmKinematics(np.eye(4), np.eye(4))
-        self._fingers = FirstOrderPlant(np.full(6, _HAND_STROKE), np.full(6, _HAND_SPEED), 0.02, clock)
-        self._finger_targets = np.full(6, _HAND_STROKE)
+        self._hand = hand
         self._target: Array | None = None
         self._target_at = -math.inf
         self._handlers: dict[str, Callable[[Message], Message | None]] = {
@@ -85,7 +88,7 @@ class Controller:
             "set_hand_angle": self._move_hand,
             "hand_follow_angle": self._move_hand,
             "set_hand_speed": self._limit_hand,
-            "set_hand_force": lambda message: {"command": message["command"], "set_state": True},
+            "set_hand_force": self._limit_hand,
             "get_realtime_push": self._get_push,
             "get_current_arm_state": self._current_state,
             "get_joint_degree": lambda _: {"state": "joint_degree", "joint": self._angles()},
@@ -115,13 +118,12 @@ class Controller:
             "waypoint": {"position": position, "euler": euler, "quat": quat},
         }
         if self.push.hand:
-            fingers = np.rint(self._fingers.values()).astype(int)
-            moving = np.abs(fingers - self._finger_targets) > 1
+            fingers = self._of_hand(registers.ANGLE_ACT)
             state["hand"] = {
-                "hand_pos": fingers[HAND_PUSH_ORDER].tolist(),
-                "hand_angle": fingers[HAND_PUSH_ORDER].tolist(),
-                "hand_force": [0] * 6,
-                "hand_state": np.where(moving, 1, 2)[HAND_PUSH_ORDER].tolist(),
+                "hand_pos": fingers,
+                "hand_angle": fingers,
+                "hand_force": [round(force * _MILLINEWTONS) for force in self._of_hand(registers.FORCE_ACT)],
+                "hand_state": self._of_hand(registers.STATUS),
                 "hand_err": self.errors.hand,
             }
         return state
@@ -198,17 +200,26 @@ class Controller:
     def _error_flags(self, _: Message) -> Message:
         return {"state": "joint_err_flag", "err_flag": list(self.errors.joints), "brake_state": [0] * 6}
 
+    def _of_hand(self, register: registers.Register) -> list[int]:
+        """Six values of the hand in the order of the state."""
+        values = self._hand.values(register)
+        return [values[finger] for finger in HAND_PUSH_ORDER]
+
     def _move_hand(self, message: Message) -> Message:
-        values = np.array(message["hand_angle"], dtype=np.float64)
-        possible = bool(((values >= -1.0) & (values <= _HAND_STROKE)).all())
-        if possible:
-            self._finger_targets = np.where(values < 0.0, self._finger_targets, values)
-            self._fingers.command(self._finger_targets)
-        return {"command": message["command"], "set_state": possible}
+        return {"command": message["command"], "set_state": self._write(registers.ANGLE_SET, message["hand_angle"])}
 
     def _limit_hand(self, message: Message) -> Message:
-        self._fingers.limit(np.full(6, _HAND_SPEED * message["hand_speed"] / 1000.0))
-        return {"command": message["command"], "set_state": True}
+        command = message["command"]
+        register = registers.SPEED_SET if command == "set_hand_speed" else registers.FORCE_SET
+        return {"command": command, "set_state": self._write(register, [message[command.removeprefix("set_")]] * 6)}
+
+    def _write(self, register: registers.Register, values: list[int]) -> bool:
+        """Whether the hand takes these values."""
+        try:
+            self._hand.write(register.address, registers.encode(register, [int(value) for value in values]))
+        except DexloopError:
+            return False
+        return True
 
 
 def _dh(i: int) -> list[int]:

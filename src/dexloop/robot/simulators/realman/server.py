@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
 
+from dexloop.robot.simulators.inspire.model import HandModel
 from dexloop.robot.simulators.realman.controller import Controller, Errors, PushSettings
 from dexloop.robot.simulators.realman.plant import ArmPlant, KinematicPlant
 
@@ -23,11 +25,13 @@ _LINE_LIMIT = 65_536
 class Faults:
     """What goes wrong on the wire, to be set while the simulator runs.
 
-    silent: neither states nor answers leave. delay: how late they leave [s]. garbage: sent in place of them.
+    silent: neither states nor answers leave. delay: how late they leave [s]. loss: the share of states that is lost on
+    the way, [0, 1]. garbage: sent in place of them.
     """
 
     silent: bool = False
     delay: float = 0.0
+    loss: float = 0.0
     garbage: bytes | None = None
 
 
@@ -45,14 +49,16 @@ class RealmanSimulator:
         port: int = 0,
         push_port: int = 8089,
         answer_frames: bool = False,
+        hand: HandModel | None = None,
     ) -> None:
         """plant: what moves, a KinematicPlant by default. port: 0 for any free one. push_port: where states go until
-        a client says otherwise. answer_frames: answer streamed targets, as the second generation does."""
+        a client says otherwise. answer_frames: answer streamed targets, as the second generation does. hand: what
+        hangs on the flange and is relayed, a hand of its own by default."""
         self.faults = Faults()
         self.received: deque[tuple[float, bytes]] = deque(maxlen=10_000)
         """The newest lines that clients sent, with the time.monotonic() at which they came [s]."""
         push = PushSettings(host, push_port)
-        self._controller = Controller(plant or KinematicPlant(), push, answer_frames=answer_frames)
+        self._controller = Controller(plant or KinematicPlant(), push, hand or HandModel(), answer_frames=answer_frames)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._clients: dict[socket.socket, threading.Thread] = {}
@@ -158,11 +164,15 @@ class RealmanSimulator:
 
     def _push(self) -> None:
         due: deque[tuple[float, bytes]] = deque()
+        chance = random.Random(0)
         while not self._closing.wait(_CYCLE * max(1, self._controller.push.cycle)):
             if self._controller.push.enable and not self.faults.silent:
                 with self._lock:
                     state = json.dumps(self._controller.state()).encode()
                 due.append((time.monotonic() + self.faults.delay, self.faults.garbage or state))
             while due and due[0][0] <= time.monotonic():
+                datagram = due.popleft()[1]
+                if chance.random() < self.faults.loss:
+                    continue
                 with contextlib.suppress(OSError):
-                    self.push(due.popleft()[1])
+                    self.push(datagram)
