@@ -79,7 +79,8 @@ def interrupted(command: list[str], folder: Path, seconds: float, *, ignoring: b
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) if ignoring else None,
+        # Only where it is needed: it forks, and libraries of earlier tests have threads that do not bear it.
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignoring else None,
     )
     assert child.stdout is not None and child.stdout.readline() == "importing\n"
     time.sleep(seconds)
