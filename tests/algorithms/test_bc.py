@@ -42,7 +42,7 @@ def test_it_fits_a_linear_map_on_states_it_has_not_seen() -> None:
     policy = GaussianPolicy(3, 2, width=64)
     seen: list[tuple[int, float]] = []
     before = error(policy)
-    config = CloningConfig(updates=400, batch=128, learning_rate=2e-3, input_noise=0.0)
+    config = CloningConfig(updates=400, batch=128, learning_rate=2e-3, input_noise=0.0, error="squared")
     loss = clone(policy, demonstrations(), config, lambda update, loss: seen.append((update, loss)))
     assert before > 0.1 and error(policy) < 0.002
     assert loss < 0.002
@@ -74,7 +74,30 @@ def test_input_noise_makes_the_clone_smoother() -> None:
     for noise in (0.0, 0.5):
         torch.manual_seed(0)
         policy = GaussianPolicy(1, 1, width=64)
-        clone(policy, replay, CloningConfig(updates=300, learning_rate=3e-3, input_noise=noise))
+        clone(policy, replay, CloningConfig(updates=300, learning_rate=3e-3, input_noise=noise, error="squared"))
         with torch.no_grad():
             slopes.append(float(policy.mean(torch.tensor([[0.1]])) - policy.mean(torch.tensor([[-0.1]]))))
     assert slopes[0] > 1.2 and slopes[1] < 0.8 * slopes[0]
+
+
+def test_the_absolute_error_does_what_was_done_more_often_and_the_squared_one_something_between() -> None:
+    """Two demonstrators in five pause where the others move."""
+    replay = Replay(1, 1, ReplayConfig(capacity=600))
+    for episode in range(50):
+        replay.add(
+            str(episode),
+            torch.zeros(11, 1, 1),
+            torch.full((10, 1), 0.0 if episode % 5 < 2 else 0.5),
+            torch.zeros(10),
+            terminated=True,
+            demonstration=True,
+            online=False,
+        )
+    means: list[float] = []
+    for error in ("absolute", "squared"):
+        torch.manual_seed(0)
+        policy = GaussianPolicy(1, 1, width=16)
+        clone(policy, replay, CloningConfig(updates=400, learning_rate=3e-3, input_noise=0.0, error=error))
+        means.append(policy.mean(torch.zeros(1, 1)).item())
+    assert abs(means[0] - 0.5) < 0.05
+    assert abs(means[1] - 0.3) < 0.05

@@ -1,70 +1,59 @@
-"""The encoder's training set says what followed each frame, and training on it finds the object."""
+"""What the encoder's training makes its features tell."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
+import pytest
 import torch
+from torch import Tensor
 
-from dexloop.algorithms.representation import FrameSet, RepresentationConfig, gather_frames, train_encoder
+from dexloop.algorithms.representation import FrameSet, RepresentationConfig, train_encoder
+from dexloop.errors import DexloopError
 from dexloop.networks.encoders import EncoderConfig, KeypointEncoder
-from dexloop.types import Episode, Observation
-from tests.data.samples import SMALL_ROBOT, make_episode
 
 
-def numbered(seed: int, steps: int) -> Episode:
-    """An episode whose proprioception is (step, seed, 0)."""
-    episode = make_episode(SMALL_ROBOT, seed, steps)
-
-    def seen(observation: Observation, step: int) -> Observation:
-        return replace(observation, proprio=np.array([step, seed, 0], np.float32))
-
-    return replace(
-        episode,
-        transitions=tuple(
-            replace(t, observation=seen(t.observation, index), next_observation=seen(t.next_observation, index + 1))
-            for index, t in enumerate(episode.transitions)
-        ),
-    )
+def spots(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 1, 3, 32, 32) of a red spot on grey, and its place (N, 2) [pixels]."""
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.randint(4, 24, (count, 2), generator=generator)
+    images = torch.full((count, 1, 3, 32, 32), 120, dtype=torch.uint8)
+    for image, (row, column) in zip(images, places.tolist(), strict=True):
+        image[0, 0, row : row + 4, column : column + 4] = 230
+        image[0, 1:, row : row + 4, column : column + 4] = 20
+    return images, places.float()
 
 
-def test_futures_are_the_motion_that_followed_and_end_with_the_episode() -> None:
-    frames = gather_frames([numbered(1, 4), numbered(2, 6)], ("top",), horizons=(1, 3))
-    assert frames.images.shape == (10, 1, 3, 16, 24) and frames.images.dtype == torch.uint8
-    assert frames.actions.shape == (10, 2)
-    ahead = np.array([[1, 3], [1, 3], [1, 2], [1, 1], [1, 3], [1, 3], [1, 3], [1, 3], [1, 2], [1, 1]], np.float64)
-    moved = frames.futures.reshape(10, 2, 3)
-    assert (moved[:, 0, 0] == moved[0, 0, 0]).all(), "one step ahead is always one step of motion"
-    wanted = (ahead[:, 1] - ahead[:, 1].mean()) / ahead[:, 1].std()
-    np.testing.assert_allclose(moved[:, 1, 0], wanted, atol=1e-5)
-    assert (moved[:, :, 1:] == 0).all(), "nothing else moved"
-    now = np.array([0, 1, 2, 3, 0, 1, 2, 3, 4, 5], np.float64)
-    np.testing.assert_allclose(frames.proprio[:, 0], (now - now.mean()) / now.std(), atol=1e-5)
+def error_of_place(weight: float) -> float:
+    """Root mean square [pixels] of the spot's place, read linearly from features of new pictures.
 
-
-def squares(count: int) -> FrameSet:
-    """Pictures of a square; its place is where the robot will go, and what it does now."""
-    rng = np.random.default_rng(0)
-    places = rng.integers(4, 28, (count, 2))
-    images = np.full((count, 1, 3, 32, 32), 90, np.uint8)
-    for image, (row, column) in zip(images, places, strict=True):
-        image[0, 0, row - 3 : row + 3, column - 3 : column + 3] = 250
-    where = torch.from_numpy(((places - 16) / 8).astype(np.float32))
-    return FrameSet(torch.from_numpy(images), torch.zeros(count, 2), torch.tanh(where), where)
-
-
-def test_training_finds_what_decides_the_motion() -> None:
+    No action has to do with the spot, so that nothing but the pictures themselves can teach where it is.
+    """
     torch.manual_seed(0)
+    images, places = spots(256, 0)
     encoder = KeypointEncoder(("top",), EncoderConfig(keypoints=4, width=8))
-    frames = squares(256)
-    seen: list[float] = []
-    config = RepresentationConfig(updates=150, batch=64, learning_rate=3e-3, shift=0)
-    loss = train_encoder(encoder, frames, config, lambda update, loss: seen.append(loss))
-    assert len(seen) == 3 and loss < 0.15 * seen[0], (seen, loss)
+    frames = FrameSet(images, torch.zeros(256, 1), torch.zeros(256, 1), torch.zeros(256, 1))
+    config = RepresentationConfig(updates=250, batch=64, learning_rate=5e-3, shift=1, reconstruction_weight=weight)
+    train_encoder(encoder, frames, config)
+    new, where = spots(128, 1)
     with torch.no_grad():
-        points = encoder(frames.images)
-    points = torch.cat([points, torch.ones(len(points), 1)], -1)
-    fitted = points @ torch.linalg.lstsq(points, frames.futures).solution
-    explained = 1 - (fitted - frames.futures).square().sum() / frames.futures.square().sum()
-    assert explained > 0.9, "the place of the square is a linear map of the image points"
+        known, asked = (torch.cat([encoder(x), torch.ones(len(x), 1)], 1) for x in (images, new))
+    read = torch.linalg.lstsq(known, places).solution
+    return float((asked @ read - where).square().mean().sqrt())
+
+
+def test_drawing_pictures_anew_teaches_where_things_are() -> None:
+    with_it, without = error_of_place(1.0), error_of_place(0.0)
+    assert with_it < 1.2
+    assert without > 1.5 * with_it
+
+
+def test_a_picture_that_never_changes_is_no_reason_to_fail() -> None:
+    images = torch.full((8, 1, 3, 32, 32), 77, dtype=torch.uint8)
+    encoder = KeypointEncoder(("top",), EncoderConfig(keypoints=2, width=4))
+    frames = FrameSet(images, torch.zeros(8, 1), torch.zeros(8, 1), torch.zeros(8, 1))
+    loss = train_encoder(encoder, frames, RepresentationConfig(updates=3, batch=4, shift=1))
+    assert 0.0 <= loss < 10.0
+
+
+def test_settings_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(DexloopError, match="reconstruction-weight"):
+        RepresentationConfig(reconstruction_weight=-1.0)

@@ -251,3 +251,26 @@ def test_without_a_compiler_one_line_says_so_and_training_goes_on(tmp_path: Path
     assert done.returncode == 0, done.stderr[-2000:]
     (said,) = done.stderr.strip().splitlines()
     assert said.startswith("warning: --algorithm.learner.compiled: cannot compile here")
+
+
+@pytest.mark.parametrize(("imitates", "wanted"), [("successes", 0.6), ("all", 0.1)])
+def test_what_failed_is_imitated_only_if_all_is(imitates: str, wanted: float) -> None:
+    """Half of the replay's actions are 0.6 and led to success, half are -0.4 and did not; the critics are not asked."""
+    config = replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0, imitates=imitates)
+    made = learner(config)
+    for index in range(4):
+        for name, action, reward in (("good", 0.6, 1.0), ("bad", -0.4, 0.0)):
+            rewards = torch.zeros(20)
+            rewards[-1] = reward
+            made.replay.add(
+                f"{name}{index}",
+                torch.zeros(21, 1, 2),
+                torch.full((20, 1), action),
+                rewards,
+                terminated=True,
+                demonstration=False,
+                online=True,
+            )
+    for _ in range(300):
+        made.update()
+    assert made.policy.mean(torch.zeros(1, 2)).item() == pytest.approx(wanted, abs=0.1)

@@ -15,6 +15,7 @@ from dexloop.bench.studies import ABLATIONS, PRIORS, Selection, ablation_cells, 
 from dexloop.bench.tables import ablation_table, pool, table_1, table_2
 from dexloop.cli import main
 from dexloop.config import config_to_json
+from dexloop.errors import DexloopError
 from dexloop.report.statistics import wilson_interval
 from dexloop.seeds import Purpose
 
@@ -102,6 +103,19 @@ def test_every_ablation_changes_something_and_is_judged_on_tuning_trials() -> No
     settings = [repr(config_to_json(c.config)) for c in cells]
     assert len(set(settings)) == len(cells)
     assert len({c.base for c in cells}) == 1 + len(PRIORS)
+
+
+def test_ablations_can_be_made_together() -> None:
+    (cell,) = ablation_cells(
+        Selection(tasks=("scanner",), policies=("hand_view+climb_0+reconstruction",), seeds=(10,), observation="images")
+    )
+    assert cell.config.sim.hand_view > 0.0 and cell.config.representation.reconstruction_weight > 0.0
+    assert cell.config.algorithm.learner.climb == 0.0
+    assert cell.base == "scanner-10-hand_view+reconstruction", (
+        "what is learned online does not change what it starts from"
+    )
+    with pytest.raises(DexloopError, match="did you mean hand_view"):
+        ablation_cells(Selection(policies=("climb_0+hand_veiw",)))
 
 
 def test_figures_show_what_the_cells_have(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""Behaviour cloning: fit the policy's mean action to the demonstrations' (papers: IBORL Eq. 1)."""
+"""Behaviour cloning: fit the policy's mean action to the demonstrations' (IBORL Eq. 1, with the error to choose)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from torch.nn import functional
 
 from dexloop.data.replay import Replay
 from dexloop.networks.policies import GaussianPolicy
@@ -15,6 +17,9 @@ from dexloop.networks.policies import GaussianPolicy
 class CloningConfig:
     """updates: gradient steps. batch: samples a step. weight_decay: of AdamW.
 
+    error: of an action, squared as in Eq. 1, or absolute as in ACT (arXiv 2304.13705). People pause, and begin to
+    close a hand now a little sooner, now later. The squared error answers with the mean of doing it and not, which
+    hangs half-way, the absolute one with the median, which does what was done more often.
     input_noise: deviation of the noise on standardised observations; it keeps the clone from reading
     the next action off tiny differences that only the demonstrator's own motion has.
     policy_ignores: proprioception by the beginning of its name that the policy does not see. Where it
@@ -27,6 +32,7 @@ class CloningConfig:
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     input_noise: float = 0.2
+    error: Literal["absolute", "squared"] = "squared"
     policy_ignores: tuple[str, ...] = ("target_", "remaining_time")
 
 
@@ -36,7 +42,8 @@ def clone(
     config: CloningConfig,
     progress: Callable[[int, float], None] = lambda update, loss: None,
 ) -> float:
-    """Minimise the mean squared error of the mean action on the demonstrations; return the last loss."""
+    """Minimise the mean error of the mean action on the demonstrations; return the last loss."""
+    error = {"absolute": functional.l1_loss, "squared": functional.mse_loss}[config.error]
     optimizer = torch.optim.AdamW(
         policy.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -44,7 +51,7 @@ def clone(
     for update in range(config.updates):
         batch = demonstrations.sample(config.batch, demonstrations=1.0)
         seen = batch.observation + config.input_noise * torch.randn_like(batch.observation)
-        loss = torch.nn.functional.mse_loss(policy.mean(seen), batch.action)
+        loss = error(policy.mean(seen), batch.action)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -23,6 +23,9 @@ from dexloop.errors import DexloopError
 from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.policies import GaussianPolicy, log_probability, squash
 
+# A batch in which hardly anything is worth imitating must not make much of the little.
+_LEAST_WEIGHT = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class ActorCriticConfig:
@@ -31,11 +34,12 @@ class ActorCriticConfig:
     batch: samples an update, half online and half demonstrations. members: critics E; subset: how
     many of them, drawn anew, a target takes the minimum of. critic_updates: critic updates for one
     of the actor. actor_value: what the actor climbs, the critics' mean or their minimum.
-    extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted"
-    imitates the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359),
-    which cannot leave what was tried. beta: of "weighted"; climb: how much it climbs
-    Q besides, relative to Q's size (TD3+BC, arXiv 2106.06860). input_noise: as in behaviour cloning, for
-    whatever the policy imitates.
+    extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted" imitates
+    the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359), which cannot
+    leave what was tried. imitates: all of the replay, or only what episodes that succeeded did; where a
+    policy hangs, the critics find nothing better than hanging on, and "all" imitates that. beta: of
+    "weighted"; climb: how much it climbs Q besides, relative to Q's size (TD3+BC, arXiv 2106.06860).
+    input_noise: as in behaviour cloning, for whatever the policy imitates.
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
@@ -54,6 +58,7 @@ class ActorCriticConfig:
     critic_updates: int = 2
     actor_value: Literal["mean", "min"] = "min"
     extraction: Literal["gradient", "weighted"] = "gradient"
+    imitates: Literal["all", "successes"] = "all"
     beta: float = 0.05
     climb: float = 0.0
     input_noise: float = 0.2
@@ -207,9 +212,11 @@ class ActorCritic:
                 advantage = self._agreed(self.critic.value(read, tried)) - value
                 # Imitate tried actions by how much better than the policy's own the critics find them.
                 weight = (advantage / config.beta).clamp(max=3.0).exp()
+                if config.imitates == "successes":
+                    weight = weight * (torch.cat([online.outcome, demonstrations.outcome]) > 0)
             error = (self.policy.mean(observation + config.input_noise * input_noise) - tried).square().sum(-1)
             climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
-            loss = (weight * error).mean() / weight.mean() - climb
+            loss = (weight * error).mean() / weight.mean().clamp(min=_LEAST_WEIGHT) - climb
             metrics["advantage_weight"] = weight.mean()
         if self.regulariser is not None:
             read_online = read[:, : len(online.action)]

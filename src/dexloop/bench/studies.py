@@ -29,6 +29,8 @@ _CLAIMED = ("bc", "iborl")
 TUNING_SEEDS = (10, 11)
 TUNING_TRIALS = 60
 _MILESTONES = (8.0, 16.0)
+# Between names of changes that are made together.
+_AND = "+"
 _TUNING_MINUTES = 24.0
 
 
@@ -47,7 +49,7 @@ class Selection:
         for task in self.tasks:
             if task not in TABLE_1:
                 raise unknown("--tasks", task, TABLE_1)
-        for policy in self.policies:
+        for policy in (part for name in self.policies for part in name.split(_AND)):
             if policy not in policies:
                 raise unknown("--policies", policy, policies)
 
@@ -157,12 +159,14 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "alpha_3": _regulariser(alpha=3.0),
         "objective_algorithm1": _regulariser(objective="algorithm1"),
         "gradient": _learner(extraction="gradient"),
+        "imitates_successes": _learner(imitates="successes"),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
         "discount_097": _replay(discount=0.97),
         "discount_099": _replay(discount=0.99),
         "discount_0995": _replay(discount=0.995),
         "n_step_1": _replay(n_step=1),
+        "n_step_10": _replay(n_step=10),
         "open_deadline": _replay(deadline_is_terminal=False),
         "unclipped": _learner(value_range=None),
         "no_warmup": _learner(warmup_updates=0),
@@ -184,6 +188,10 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
         "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
         "hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.2)),
+        "reconstruction": lambda config: replace(
+            config, representation=replace(config.representation, reconstruction_weight=1.0)
+        ),
+        "cloning_absolute": lambda config: replace(config, cloning=replace(config.cloning, error="absolute")),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )
@@ -191,19 +199,25 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
 
 
 def ablation_cells(selection: Selection) -> list[Cell]:
-    """The default with one thing changed, on tuning trials; these numbers choose settings and support no claim."""
+    """The default with one thing changed, on tuning trials; these numbers choose settings and support no claim.
+
+    Names that are joined with "+" are changes made together: hand_view+imitates_successes.
+    """
     changes = {**ABLATIONS, **PRIORS}
     selection.check(tuple(changes))
     cells: list[Cell] = []
     for seed in selection.seeds or TUNING_SEEDS:
         for task in selection.tasks or tuple(TABLE_1):
             for name in selection.policies or tuple(changes):
-                config = changes[name](task_config(task, seed, selection.observation))
+                parts = name.split(_AND)
+                config = task_config(task, seed, selection.observation)
+                for part in parts:
+                    config = changes[part](config)
                 config = replace(
                     config,
                     trials=selection.trials or TUNING_TRIALS,
                     train=replace(config.train, robot_minutes=_TUNING_MINUTES),
                 )
-                base = _base(task, seed, selection.observation, name if name in PRIORS else "")
+                base = _base(task, seed, selection.observation, _AND.join(p for p in parts if p in PRIORS))
                 cells.append(Cell(name, base, config, Purpose.TUNING, _MILESTONES))
     return cells
