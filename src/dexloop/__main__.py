@@ -20,6 +20,17 @@ def main() -> int:
 
             interruption.raise_again()
             return serve(sys.argv[2:])
+        if sys.argv[1:2] == ["calibrate"]:
+            from dexloop.calibrate import main as calibrate
+
+            interruption.raise_again()
+            return calibrate(sys.argv[2:])
+        if sys.argv[1:2] == ["doctor"] and sys.argv[2:]:
+            # Only a robot's has flags; this machine's is in the command line as ever.
+            from dexloop.robot.doctor import main as doctor
+
+            interruption.raise_again()
+            return doctor(sys.argv[2:])
         from dexloop.cli import main as run
 
         interruption.raise_again()

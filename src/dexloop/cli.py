@@ -202,7 +202,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         verbs.replay(verbs.open_run(run), dataset, episode, out)
 
     def doctor() -> None:
-        """Check this machine before a first run, and say what to mend."""
+        """Check this machine before a first run, or a robot's devices with --config robot.toml."""
         verbs.doctor()
 
     def bench(
@@ -238,6 +238,10 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """Serve a robot to clients on this machine or others; see dexloop serve --help."""
         raise DexloopError("serve: give it as the first word, as in: dexloop serve --robot sim")
 
+    def calibrate() -> None:
+        """Measure what a robot's file must say, step by step; see dexloop calibrate --help."""
+        raise DexloopError("calibrate: give it as the first word, as in: dexloop calibrate --config robot.toml")
+
     return {
         "run": _beginning(
             verbs.run,
@@ -253,5 +257,6 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "replay": replay,
         "bench": bench,
         "serve": serve,
+        "calibrate": calibrate,
         "doctor": doctor,
     }
