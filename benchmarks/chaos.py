@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,14 @@ from dexloop.robot.simulators.journal import MEASURED, read_journal
 FREEZE = 1.2
 """Long enough to see the robot rest [s]."""
 EXPIRY_GRACE = 0.02
+SILENCE = 2.5
+"""Long enough for the service to find a silent client gone, 1.5, also on the way home [s]."""
 LONGEST_HOLD = 2.0
 """Watchdog 0.2, braking 0.3 and at most 1 s in which a dead device cannot be noticed; the rest is for a busy machine
 [s]."""
+LONGEST_HOLD_HOMING = 2.5
+"""On the way home only a ping that is not answered tells of a silent client: 1.5 instead of the watchdog [s]."""
+HOMING = " on the way home"
 STUCK = 90.0
 """Without an episode that begins for so long, nothing works any more [s]."""
 FULL_DISK = 1000
@@ -47,13 +52,13 @@ FULL_DISK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """happen: brings it about, and what it takes to mend it. rests: whether the robot must rest soon after it. silent:
-    whether the client only falls silent, so that a way home that it asked for goes on."""
+    """happen: brings it about, and what it takes to mend it. rests: whether the robot must rest soon after it.
+    unless_homing: but not on the way home, since the client is there and no actions are due."""
 
     name: str
     happen: Callable[[Rig, random.Random], None]
     rests: bool = True
-    silent: bool = False
+    unless_homing: bool = False
 
 
 def worker_killed(rig: Rig, chance: random.Random) -> None:
@@ -63,7 +68,7 @@ def worker_killed(rig: Rig, chance: random.Random) -> None:
 
 def worker_stopped(rig: Rig, chance: random.Random) -> None:
     rig.signal("worker", signal.SIGSTOP)
-    time.sleep(FREEZE + chance.uniform(0.0, 3.0))
+    time.sleep(SILENCE + chance.uniform(0.0, 3.0))
     rig.signal("worker", signal.SIGCONT)
 
 
@@ -99,7 +104,7 @@ def connection_cut(rig: Rig, chance: random.Random) -> None:
 
 def cable_pulled(rig: Rig, chance: random.Random) -> None:
     rig.client_relay.stalled = True
-    time.sleep(FREEZE + chance.uniform(0.0, 6.0))
+    time.sleep(SILENCE + chance.uniform(0.0, 6.0))
     rig.client_relay.stalled = False
 
 
@@ -118,8 +123,6 @@ def packets_irregular(rig: Rig, chance: random.Random) -> None:
 def arm_cut(rig: Rig, chance: random.Random) -> None:
     rig.arm_relay.cut()
     time.sleep(FREEZE)
-    # A stream that lost its place is not trusted again: the service is started anew.
-    rig.end("service")
 
 
 def arm_states_lost(rig: Rig, chance: random.Random) -> None:
@@ -189,10 +192,10 @@ FAULTS = (
         Fault(f.__name__, f)
         for f in (
             *(worker_killed, service_killed, service_stopped, connection_cut, arm_cut, arm_states_lost),
-            *(arm_overloaded, hand_cable_pulled, hand_hot, stopped_by_anybody),
+            *(arm_overloaded, hand_cable_pulled, hand_hot, stopped_by_anybody, worker_stopped, cable_pulled),
         )
     ),
-    *(Fault(f.__name__, f, silent=True) for f in (worker_stopped, cable_pulled, packets_late)),
+    Fault(packets_late.__name__, packets_late, unless_homing=True),
     # The robot is gone, frozen, or goes on; or it only rests where that is in its way.
     *(
         Fault(f.__name__, f, rests=False)
@@ -236,7 +239,7 @@ class Chaos:
             self._deaths()
             notes = self._rig.notes()
             homing = bool(notes) and notes[-1]["kind"] == "begin"
-            rests = fault.rests and not (fault.silent and homing)
+            rests = fault.rests and not (fault.unless_homing and homing)
             self.happened.append(Happened(fault.name, rests, homing, time.monotonic()))
             try:
                 fault.happen(self._rig, self._chance)
@@ -310,7 +313,8 @@ def judged(rig: Rig, chaos: Chaos) -> dict[str, Any]:
         "actions_executed": sum(count for count, _ in actions),
         "actions_executed_after_expiry": sum(late for _, late in actions),
         "holds_measured": sum(len(times) for times in holds.values()),
-        "longest_hold_seconds": round(max((t for times in holds.values() for t in times), default=0.0), 3),
+        "longest_hold_seconds": _longest(holds, homing=False),
+        "longest_hold_on_the_way_home_seconds": _longest(holds, homing=True),
         "longest_hold_by_kind_ms": {kind: round(1e3 * max(times)) for kind, times in sorted(holds.items())},
         "longest_way_to_rest_by_kind_mm": {kind: round(1e3 * max(way)) for kind, way in sorted(ways.items())},
         "never_at_rest": sum(t == float("inf") for times in holds.values() for t in times),
@@ -318,6 +322,11 @@ def judged(rig: Rig, chaos: Chaos) -> dict[str, Any]:
         "stuck": chaos.stuck,
         "services_started": len(rig.journals("service")),
     }
+
+
+def _longest(holds: Mapping[str, Sequence[float]], *, homing: bool) -> float:
+    """After faults on the way home, or after all others [s]."""
+    return round(max((t for name, times in holds.items() if (HOMING in name) == homing for t in times), default=0.0), 3)
 
 
 def _holds(rig: Rig, happened: Sequence[Happened]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
@@ -331,9 +340,10 @@ def _holds(rig: Rig, happened: Sequence[Happened]) -> tuple[dict[str, list[float
             continue
         around = measured[(measured[:, 0] >= fault.moment - 0.1) & (measured[:, 0] <= fault.moment + 2 * LONGEST_HOLD)]
         end = resting_since(around, fault.moment)
-        holds.setdefault(fault.name, []).append(float("inf") if end is None else end - fault.moment)
+        name = f"{fault.name}{HOMING}" if fault.homing else fault.name
+        holds.setdefault(name, []).append(float("inf") if end is None else end - fault.moment)
         if end is not None:
-            ways.setdefault(fault.name, []).append(distance(around, fault.moment, end))
+            ways.setdefault(name, []).append(distance(around, fault.moment, end))
     return holds, ways
 
 
@@ -342,8 +352,12 @@ def violations(summary: dict[str, Any]) -> list[str]:
     never = ("episodes_lost", "setpoints_beyond_a_limit", "actions_executed_after_expiry", "never_at_rest", "stuck")
     words = [f"{name}: {summary[name]}" for name in never if summary[name]]
     words += summary["ended_by_themselves"]
-    if summary["longest_hold_seconds"] > LONGEST_HOLD:
-        words.append(f"the robot took {summary['longest_hold_seconds']:g} s to rest, more than {LONGEST_HOLD:g}")
+    for name, most in (
+        ("longest_hold_seconds", LONGEST_HOLD),
+        ("longest_hold_on_the_way_home_seconds", LONGEST_HOLD_HOMING),
+    ):
+        if summary[name] > most:
+            words.append(f"{name}: {summary[name]:g}, more than {most:g}")
     if summary["episodes_finished"] == 0:
         words.append("no episode was finished, so that nothing could be lost")
     return words

@@ -46,6 +46,7 @@ def check_positive(numbers: dict[str, float]) -> None:
     assert all(math.isfinite(value) and value > 0 for value in numbers.values()), numbers
 
 
+@pytest.mark.slow
 def test_every_contestant_makes_its_round_trips(written: tuple[dict[str, Any], str]) -> None:
     report, said = written
     trips = report["round_trips"]
@@ -60,6 +61,7 @@ def test_every_contestant_makes_its_round_trips(written: tuple[dict[str, Any], s
             assert times["p50"] <= times["p90"] <= times["p99"]
 
 
+@pytest.mark.slow
 def test_control_periods_are_as_long_as_they_must_be(written: tuple[dict[str, Any], str]) -> None:
     report, _ = written
     rate = report["control_rate"]
@@ -72,6 +74,7 @@ def test_control_periods_are_as_long_as_they_must_be(written: tuple[dict[str, An
         assert entry["period_ms"]["p50"] == pytest.approx(1e3 / rate["control_hz"], abs=10)
 
 
+@pytest.mark.slow
 def test_the_robot_rests_after_its_client_was_killed(written: tuple[dict[str, Any], str]) -> None:
     report, _ = written
     loss = report["client_loss"]
@@ -83,6 +86,7 @@ def test_the_robot_rests_after_its_client_was_killed(written: tuple[dict[str, An
     assert all(math.isfinite(hold) and hold < rest for _, hold, rest in loss["raw_ms"])
 
 
+@pytest.mark.slow
 def test_aims_are_judged_by_what_was_measured(written: tuple[dict[str, Any], str]) -> None:
     report, said = written
     raw = report["round_trips"]["contestants"]["dexloop, raw"]["median_block"]
@@ -96,6 +100,7 @@ def test_aims_are_judged_by_what_was_measured(written: tuple[dict[str, Any], str
         assert line.endswith("not met") is not aim["met"]
 
 
+@pytest.mark.slow
 def test_the_circumstances_are_written_down(written: tuple[dict[str, Any], str]) -> None:
     report, said = written
     assert report["quick"] is True and "--quick" in report["command"] and "only show" in said

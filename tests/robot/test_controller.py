@@ -164,6 +164,11 @@ def check_limits(path: np.ndarray, tick: float, safety: SafetyLimits = PATIENT) 
     assert (np.abs(changes) <= acceleration * tick + 1e-6).all()
 
 
+def resting(at: Setpoint) -> PlantState:
+    """A robot that is where it was told to be, and feels nothing."""
+    return PlantState(at.joints, at.fingers, UNMEASURED, UNMEASURED)
+
+
 def motion_of(plant: SimulatedPlant, hz: float, start: Setpoint, safety: SafetyLimits = PATIENT) -> Motion:
     codec = ActionCodec("delta", ControlLimits(), 1.0 / hz)
     return Motion(plant.kinematics, codec, safety, plant.tick, round(1.0 / hz / plant.tick), start)
@@ -230,6 +235,46 @@ def test_steady_motion_is_executed_as_asked_and_told() -> None:
         np.testing.assert_allclose(executed, action, atol=0.5 if period == 0 else 0.03)
         np.testing.assert_allclose(motion.target[:3] - before[:3], 0.025 * executed[:3], atol=1e-6)
     np.testing.assert_allclose(motion.relative(plant.state().joints)[:3], motion.target[:3], atol=0.01)
+
+
+def test_steady_motion_has_no_dips_where_its_client_answers_at_once() -> None:
+    """Within 5 ms of the end of a control period, so always after the first tick of the next one."""
+    plant = SimulatedPlant(CONFIG)
+    for hz in (10.0, 20.0):
+        motion = motion_of(plant, hz, plant.reset(1))
+        periods = round(100 / hz)
+        action = np.array([0.0, 0.3, 0.15, 0.0, 0.0, 0.0] + [-1.0] * 5 + [0.7], np.float32)
+        path = [motion.setpoint]
+        for _ in range(8):
+            path.append(motion.advance(resting(path[-1])))
+            motion.begin(action, periods - 1, resting(path[-1]))
+            path += [motion.advance(resting(path[-1])) for _ in range(periods - 1)]
+            motion.finish()
+        ways = np.linalg.norm(np.diff([at.joints for at in path], axis=0), axis=1)
+        check_limits(np.array([np.concatenate([at.joints, at.fingers]) for at in path]), plant.tick)
+        steady = ways[3 * periods :]
+        around = np.minimum(steady[:-2], steady[2:])
+        assert steady.min() > 0.1 * TICK, "it moves"
+        assert (steady[1:-1] < 0.95 * around).sum() == 0
+
+
+def test_without_a_next_action_the_robot_brakes_after_one_tick() -> None:
+    plant = SimulatedPlant(CONFIG)
+    motion = motion_of(plant, 10.0, plant.reset(1))
+    path = [motion.setpoint]
+    for _ in range(4):
+        motion.begin(0.6 * FORWARD, 10, resting(path[-1]))
+        path += [motion.advance(resting(path[-1])) for _ in range(10)]
+        motion.finish()
+    last = path[-1].joints - path[-2].joints
+    coasting, braking = (motion.advance(resting(path[-1])) for _ in range(2))
+    np.testing.assert_allclose(coasting.joints - path[-1].joints, last, atol=1e-6)
+    assert np.linalg.norm(braking.joints - coasting.joints) < 0.9 * np.linalg.norm(last)
+    # The target is what was reached when the period ended, and a period without an action does not coast once more.
+    for _ in range(2):
+        motion.finish()
+        path += [motion.advance(resting(path[-1])) for _ in range(20)]
+    assert motion.at_rest or np.abs(path[-1].joints - path[-2].joints).max() < 1e-6
 
 
 @settings(max_examples=15, deadline=None)

@@ -221,6 +221,44 @@ def test_stop_ends_the_way_home_and_the_wait_for_the_person(devices: Devices, pe
     assert person.asked == 1
 
 
+def test_who_is_gone_before_the_scene_is_confirmed_gets_no_episode(devices: Devices, person: Confirmation) -> None:
+    driver = Driver(devices.backend)
+    person.does = devices.backend.detach
+    with pytest.raises(DexloopError, match="nobody controls the robot any more"):
+        driver.reset(1)
+    person.does = lambda: None
+    assert Driver(devices.backend).reset(2).fault is None
+
+
+def test_who_is_gone_ends_the_way_home(devices: Devices, person: Confirmation) -> None:
+    driver = Driver(devices.backend)
+    leaving = threading.Timer(0.3, devices.backend.detach)
+    leaving.start()
+    with pytest.raises(DexloopError, match="nobody controls the robot any more"):
+        driver.reset(1)
+    assert person.asked == 0
+    time.sleep(0.4)
+    path = devices.plant.path()
+    check_limits(path, 0.02)
+    np.testing.assert_array_equal(path[-1], path[-2])
+    assert np.abs(path[-1][:6] - HOME).max() > 0.05, "it is not at home"
+
+
+def test_an_arms_connection_that_broke_is_made_anew_by_rearming(devices: Devices) -> None:
+    driver = Driver(devices.backend)
+    driver.reset(1)
+    drive(driver, UP, 3)
+    devices.arm.cut()
+    sample = driver.until(lambda sample: sample.fault is not None)
+    assert sample.fault is not None and "closed the connection" in sample.fault
+    with pytest.raises(DexloopError, match="rearm"):
+        devices.backend.reset(1)
+    devices.backend.rearm()
+    driver.reset(2)
+    drive(driver, UP, 3)
+    check_limits(devices.plant.path()[-50:], 0.02)
+
+
 def test_a_way_home_too_near_to_the_table_is_refused() -> None:
     with (
         robot(config=replace(CONFIG, clearance=0.5)) as devices,

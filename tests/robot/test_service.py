@@ -144,6 +144,8 @@ def test_duplicates_and_stragglers_are_never_executed(line: Line) -> None:
 def test_refusals_name_what_is_wrong() -> None:
     action = pb.Action(sequence=7, issued_at=10.0, valid_for=0.2, values=STILL)
     assert refusal(action, 12, last=6, now=10.1) is None
+    assert refusal(action, 12, last=6, now=9.6) is None
+    assert refusal(action, 12, last=6, now=9.4) == "issued 0.6 s in the future: the clocks differ"
     assert refusal(action, 12, last=6, now=10.3) == "expired 100 ms ago"
     assert refusal(action, 12, last=7, now=10.1) == "sequence 7 after 7: duplicate or out of order"
 

@@ -14,7 +14,7 @@ from dexloop.robot.homing import Homing
 from dexloop.robot.jobs import Jobs
 from dexloop.robot.motion import Motion
 from dexloop.robot.observer import Observer, spec_of
-from dexloop.robot.orders import Orders
+from dexloop.robot.orders import ABANDONED, Orders
 from dexloop.robot.plant import Plant, Setpoint
 from dexloop.robot.schedule import Schedule, Timing
 from dexloop.sim.control import ActionCodec
@@ -94,11 +94,14 @@ class RealTime:
         self._orders.submit(command, time.monotonic(), self._schedule.next_period())
 
     def reset(self, seed: int) -> Sample:
-        """Go home, have the scene confirmed and start an episode; raises DexloopError while stopped or in a fault."""
-        home = self._jobs.ask(self._go_home)
+        """Go home, have the scene confirmed and start an episode.
+
+        Raises DexloopError while stopped or in a fault, and where whoever asked for it is gone meanwhile.
+        """
+        home, prepared = self._jobs.ask(self._go_home)
         home.result()
         self._plant.confirm()
-        return self._jobs.ask(lambda: self._start(seed))
+        return self._jobs.ask(lambda: self._start(seed, prepared))
 
     def hold(self) -> Sample:
         """Brake and rest for a whole control period; the deadline does not come nearer."""
@@ -166,7 +169,7 @@ class RealTime:
         rest, command = self._orders.next(now, closing=self._closing.is_set(), busy=homing.under_way)
         if rest:
             self._motion.rest()
-            homing.abandon(DexloopError(self._orders.halted or "nobody controls the robot any more"))
+            homing.abandon(DexloopError(self._orders.halted or ABANDONED))
         elif homing.under_way:
             stuck = homing.go_further(self._state)
             if stuck is not None:
@@ -213,12 +216,12 @@ class RealTime:
             if periods == 0:
                 future.set_result(sample)
 
-    def _go_home(self) -> Future[None]:
-        self._orders.prepare()
-        return self._homing.begin()
+    def _go_home(self) -> tuple[Future[None], int]:
+        prepared = self._orders.prepare()
+        return self._homing.begin(), prepared
 
-    def _start(self, seed: int) -> Sample:
-        self._orders.check_armed()
+    def _start(self, seed: int, prepared: int) -> Sample:
+        self._orders.check_waiting(prepared)
         start = self._plant.reset(seed)
         self._motion.settle(start)
         self._motion.start_here()
@@ -227,7 +230,7 @@ class RealTime:
         self._observer.watch.forget()
         still: FloatArray = self._codec.encode(self._motion.target, self._motion.target)
         sample = self._observer.sample(self._state, still)
-        self._orders.begin()
+        self._orders.begin(prepared)
         self._schedule.restart()
         return sample
 

@@ -201,7 +201,11 @@ class HardwarePlant:
 
         Fingers that press beyond a limit would be in a fault again at once, and no action could open them.
         """
-        if self._arm.state().fault is not None:
+        try:
+            healthy = self._arm.state().fault is None
+        except DeviceError:
+            healthy = False
+        if not healthy:
             self._arm.clear_fault()
         try:
             faulty = self._fingers.forget(_REARM_SECONDS).fault is not None

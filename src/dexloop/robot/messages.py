@@ -22,6 +22,8 @@ MOST_BYTES = 16 * 2**20
 """The largest message either side takes."""
 _MOST_PIXELS = 4096 * 4096
 _LONGEST_VALIDITY = 10.0
+# Clients know the robot's clock to within half a round trip; a clock farther ahead than this is wrong [s].
+_AHEAD = 0.5
 # Pictures are small: threads take longer to start than to work, and far longer on a busy machine. From PyAV 17 on a
 # conversion of colours starts one for every core.
 _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
@@ -87,9 +89,9 @@ def refusal(action: pb.Action, size: int, last: int, now: float) -> str | None:
         return "values that are not finite"
     if not 0.0 < action.valid_for <= _LONGEST_VALIDITY or not math.isfinite(action.issued_at):
         return f"valid for {action.valid_for:g} s; give more than 0 and at most {_LONGEST_VALIDITY:g}"
-    # An action from the future would outlive its validity, whichever clock is wrong.
+    # From the future: one of the two clocks is wrong, and nobody knows how old the action is.
     age = now - action.issued_at
-    if age < -_LONGEST_VALIDITY:
+    if age < -_AHEAD:
         return f"issued {-age:.1f} s in the future: the clocks differ"
     if age > action.valid_for:
         return f"expired {1000 * (age - action.valid_for):.0f} ms ago"

@@ -91,6 +91,7 @@ class Motion:
         way = Setpoint(here.joints + share * (goal - here.joints), fingers)
         shorter = self._guard.reachable(way, left, touching=self._touches(state))
         self._go(Setpoint(here.joints + shorter * (way.joints - here.joints), fingers), left)
+        self._acting = True
 
     def travel(self, goal: Setpoint, speed: float, finger_speed: float) -> None:
         """Go straight to a setpoint, no joint faster than ``speed`` [rad/s], no finger than ``finger_speed`` [1/s].
@@ -117,7 +118,7 @@ class Motion:
         """Brake, and rest where that ends."""
         self._goal: Setpoint | None = None
         self._left = 0
-        self._travelling = False
+        self._travelling = self._acting = False
         self._ceiling = np.ones(6)
 
     def advance(self, state: PlantState) -> Setpoint:
@@ -150,10 +151,15 @@ class Motion:
         )
 
     def finish(self) -> FloatArray:
-        """A control period has ended: what was done in it as an action (12,); the target is what was reached."""
+        """A control period has ended: what was done in it as an action (12,); the target is what was reached.
+
+        The arm goes on as fast as it was for one tick, in which whoever sees the end of this period may answer, and
+        brakes then: braking at once would be a jerk in every period. Fingers brake at once, since they may touch.
+        """
         before, self.target = self.target, self._reached()
         if self._goal is not None and not self._travelling:
-            self._go(self.setpoint, 0)
+            here, on = self._guard.setpoint, self._tick * self._guard.joints.speed
+            self._go(Setpoint(here.joints + on, here.fingers) if self._acting else here, 1)
         return self._codec.encode(before, self.target)
 
     def _touches(self, state: PlantState) -> bool:
@@ -170,7 +176,8 @@ class Motion:
             )
 
     def _go(self, goal: Setpoint, left: int) -> None:
-        self._goal, self._left, self._travelling = goal, left, False
+        self._goal, self._left = goal, left
+        self._travelling = self._acting = False
         self._ceiling = np.ones(6)
         here = self._guard.setpoint
         self._reference, self._finger_reference = here.joints, here.fingers

@@ -8,6 +8,7 @@ from dexloop.errors import DexloopError
 from dexloop.robot.backend import Command, Deliver
 
 STOPPED = "the robot is stopped: call rearm() before moving it again"
+ABANDONED = "nobody controls the robot any more"
 _OVER = "the episode is over: call reset() before step()"
 
 
@@ -21,6 +22,7 @@ class Orders:
         self._running = False
         self._rest_asked = False
         self._executing: int | None = None
+        self._gone = 0
         self.deliver: Deliver | None = None
         self.acknowledged = 0
         self.expired = 0
@@ -39,6 +41,7 @@ class Orders:
         with self._lock:
             self.deliver = self._pending = None
             self._running, self._rest_asked = False, True
+            self._gone += 1
 
     def submit(self, command: Command, now: float, next_period: float) -> None:
         """Take an action in place of one that waits; ``next_period``: when it begins if one is executed now [s].
@@ -60,10 +63,10 @@ class Orders:
             # The next sample tells whoever waits.
             self._stopped, self._pending = True, None
 
-    def check_armed(self) -> None:
-        """Raises DexloopError while stopped or in a fault."""
+    def check_waiting(self, prepared: int) -> None:
+        """Raises DexloopError while stopped or in a fault, and where who ``prepared`` an episode is gone."""
         with self._lock:
-            self._check_armed()
+            self._check_waiting(prepared)
 
     # What the controller's thread does with it.
 
@@ -113,16 +116,23 @@ class Orders:
             self.acknowledged, self._executing = self._executing, None
             return True
 
-    def prepare(self) -> None:
-        """An episode shall begin: the one before is over. Raises DexloopError while stopped or in a fault."""
+    def prepare(self) -> int:
+        """An episode shall begin: the one before is over; what ``begin`` asks for.
+
+        Raises DexloopError while stopped or in a fault.
+        """
         with self._lock:
             self._check_armed()
             self._running, self._pending, self._rest_asked = False, None, False
+            return self._gone
 
-    def begin(self) -> None:
-        """An episode begins. Raises DexloopError while stopped or in a fault."""
+    def begin(self, prepared: int | None = None) -> None:
+        """An episode begins, for whoever had control when it was ``prepared``.
+
+        Raises DexloopError while stopped or in a fault, and where that client is gone.
+        """
         with self._lock:
-            self._check_armed()
+            self._check_waiting(self._gone if prepared is None else prepared)
             self._running, self._pending, self._executing = True, None, None
 
     def end(self) -> None:
@@ -140,6 +150,11 @@ class Orders:
         command, self._pending = self._pending, None
         if command is not None:
             command.refuse(why)
+
+    def _check_waiting(self, prepared: int) -> None:
+        self._check_armed()
+        if prepared != self._gone:
+            raise DexloopError(ABANDONED)
 
     def _check_armed(self) -> None:
         if self.fault is not None:

@@ -22,11 +22,13 @@ from dexloop.v1 import robot_pb2_grpc as rpc
 OPTIONS = [
     ("grpc.max_receive_message_length", MOST_BYTES),
     ("grpc.max_send_message_length", MOST_BYTES),
-    # A peer whose machine is gone says nothing; ask it.
-    ("grpc.keepalive_time_ms", 2_000),
+    # A peer that stands still, or whose machine is gone, says nothing; ask it. On the way home, where no actions are
+    # due, nothing else tells. The ping's own timeout is a minute unless it is given.
+    ("grpc.keepalive_time_ms", 500),
     ("grpc.keepalive_timeout_ms", 1_000),
+    ("grpc.http2.ping_timeout_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_pings_without_data", 0),
 ]
 # A client that reads slower than the robot shows loses the oldest pictures, not the newest.
@@ -111,14 +113,16 @@ class RobotService(rpc.RobotServicer):
         size = self._backend.spec.action.size
         try:
             for action in actions:
-                why = refusal(action, size, last, time.monotonic())
+                now = time.monotonic()
+                why = refusal(action, size, last, now)
                 last = max(last, action.sequence)
                 refuse = functools.partial(self._refuse, outbox, action.sequence)
                 if why is not None:
                     refuse(why)
                     continue
                 try:
-                    expires = action.issued_at + action.valid_for
+                    # A clock that is a little ahead makes no action valid for longer.
+                    expires = min(action.issued_at, now) + action.valid_for
                     self._backend.submit(Command(action.sequence, values_of(action), expires, refuse))
                 except DexloopError as error:
                     refuse(str(error))

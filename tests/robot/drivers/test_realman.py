@@ -231,6 +231,44 @@ def test_an_arm_error_is_remembered_until_a_person_clears_it(arm: RealmanArm, si
     arm.command(START)
 
 
+def test_the_simulated_arm_keeps_an_error_and_follows_nothing_until_it_is_cleared(simulator: RealmanSimulator) -> None:
+    simulator.errors.system = 0x1007
+    with socket.create_connection(("127.0.0.1", simulator.port)) as client:
+        frame = {"command": "movej_canfd", "joint": [10_500, -20_000, -30_000, 40_000, 50_000, 60_000], "follow": False}
+        for _ in range(3):
+            client.sendall(json.dumps(frame).encode() + b"\r\n")
+            time.sleep(0.02)
+        until(lambda: simulator.ignored_frames == 3)
+        assert simulator.errors.system == 0x1007
+        client.sendall(b'{"command":"clear_system_err"}\r\n')
+        until(lambda: simulator.errors.system == 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"state":"current_arm_state","arm_state":{"joint":[0,0,0,0,0,0],"pose":[0,0,0,0,0,0],"err":[4103]}}',
+        b'{"state":"joint_state","joint":[0,0,0,0,0,0],"arm_err":4103}',
+        b'{"command":"anything","sys_err":4103}',
+        b'{"command":"anything","err":["0x1007"]}',
+    ],
+)
+def test_an_error_in_any_answer_is_remembered_though_no_state_tells_it(
+    arm: RealmanArm, simulator: RealmanSimulator, answer: bytes
+) -> None:
+    simulator.say(answer + b"\r\n")
+    until(lambda: arm.state().fault)
+    assert arm.state().fault == "joint overspeed (0x1007)"
+    arm.clear_fault()
+    assert arm.state().fault is None
+
+
+def test_what_is_no_code_is_no_error(arm: RealmanArm, simulator: RealmanSimulator) -> None:
+    simulator.say(b'{"command":"anything","err":"nonsense"}\r\n{"command":"anything","err":{"a":1}}\r\n')
+    time.sleep(0.05)
+    assert arm.state().fault is None
+
+
 def test_a_joint_error_is_cleared_at_its_joint(arm: RealmanArm, simulator: RealmanSimulator) -> None:
     simulator.errors.joints[2] = 0x0020
     until(lambda: arm.state().fault)
@@ -265,11 +303,39 @@ def test_an_error_in_the_answer_to_a_frame_is_a_fault() -> None:
             arm.close()
 
 
-def test_a_cut_connection_is_an_error_of_every_call(arm: RealmanArm, simulator: RealmanSimulator) -> None:
+def test_a_cut_connection_is_an_error_of_every_call_until_it_is_made_anew(
+    arm: RealmanArm, simulator: RealmanSimulator
+) -> None:
     simulator.cut()
     until(lambda: "closed the connection" in _failure(arm))
-    for call in (arm.state, arm.stop, lambda: arm.command(START), arm.clear_fault):
+    for call in (arm.state, arm.stop, lambda: arm.command(START)):
         assert error_of(call) == "the arm closed the connection"
+    arm.clear_fault()
+    assert arm.state().fault is None
+    arm.command(START)
+    until(lambda: sent(simulator, "movej_canfd"))
+    arm.stop()
+
+
+def test_an_arm_that_was_switched_off_is_found_again_and_sends_its_state_and_hand(simulator: RealmanSimulator) -> None:
+    port = simulator.port
+    arm = RealmanArm("127.0.0.1", port, 0, timeout=0.5)
+    try:
+        hand = RelayedHand(arm)
+        simulator.close()
+        until(lambda: "closed the connection" in _failure(arm))
+        assert "cannot be reached" in error_of(arm.clear_fault), "and it may be asked again"
+        with RealmanSimulator(KinematicPlant(START + 0.1), port=port) as successor:
+            successor.errors.system = 0x5009
+            arm.clear_fault()
+            np.testing.assert_allclose(arm.state().joints, START + 0.1, atol=1e-4)
+            assert arm.state().fault is None and successor.errors.system == 0
+            until(lambda: hand.state().fault is None)
+            assert "would step" in error_of(lambda: arm.command(START - 0.1)), "it counts from where the arm is now"
+            arm.command(START + 0.1)
+            until(lambda: sent(successor, "movej_canfd"))
+    finally:
+        arm.close()
 
 
 @pytest.mark.parametrize(

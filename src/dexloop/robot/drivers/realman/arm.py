@@ -14,6 +14,7 @@ from dexloop.robot.drivers.realman.protocol import (
     FRAME_SPEED,
     FRAME_STEP,
     Message,
+    errors_in,
     millidegrees,
     movej_canfd,
     radians,
@@ -53,13 +54,14 @@ class RealmanArm:
         self._sent: tuple[int, ...] | None = None
         self._sent_at = -float("inf")
         self._pacer = Pacer(period)
+        self._with_hand = False
         self.link = Link(host, port, timeout)
         try:
-            self.link.listen("joint_state", self._frame_answered)
             self.pushes = PushReceiver(self.link.local_ip, push_port, self.link.remote_ip)
         except DeviceError:
             self.link.close()
             raise
+        self.link.overhear(self._heard)
         try:
             self.configure_push(hand=False)
             self.pushes.wait(timeout)
@@ -79,6 +81,7 @@ class RealmanArm:
 
     def configure_push(self, *, hand: bool) -> None:
         """Have the state sent here, with or without that of a relayed hand."""
+        self._with_hand = hand
         message = set_realtime_push(self.link.local_ip, self.pushes.port, self._cycle, hand=hand)
         self.link.request(message, "state")
 
@@ -123,11 +126,13 @@ class RealmanArm:
     def clear_fault(self) -> None:
         """Have the arm clear its errors, and forget them if it reports none then; it may stay in a fault.
 
-        Raises DeviceError where the arm refuses or does not answer. Joints that lost their enable are enabled at the
-        arm, not from here.
+        A connection that broke is made anew. Raises DeviceError where the arm refuses or does not answer. Joints that
+        lost their enable are enabled at the arm, not from here.
         """
-        push = self.pushes.newest().push
+        if self.link.broken:
+            self._reconnect()
         deadline = time.monotonic() + self._timeout
+        push = self.pushes.newest().push
         for i, code in enumerate(push.joint_errors):
             if code:
                 message: Message = {"command": "set_joint_clear_err", "joint_clear_err": i + 1}
@@ -146,11 +151,20 @@ class RealmanArm:
         age = time.monotonic() - seconds
         return f"no state for {age:.1f} s" if age > self._stale else None
 
-    def _frame_answered(self, message: Message) -> None:
-        """Controllers of the second generation answer every target, with an error where they do not follow it."""
-        code = message.get("arm_err")
-        if isinstance(code, int) and code:
-            self.pushes.note(system_error(code))
+    def _reconnect(self) -> None:
+        began = time.monotonic()
+        with self._commanding:
+            if self.link.broken:
+                self.link.reconnect()
+        # An arm that lost its power has forgotten where its state goes.
+        self.configure_push(hand=self._with_hand)
+        self.pushes.wait(self._timeout, since=began)
+
+    def _heard(self, message: Message) -> None:
+        """An error may be told in any answer; controllers of the second generation answer every target with theirs."""
+        codes = errors_in(message)
+        if codes:
+            self.pushes.note("; ".join(map(system_error, codes)))
 
 
 def _check_step(origin: tuple[float, ...], angles: tuple[int, ...], seconds: float) -> None:

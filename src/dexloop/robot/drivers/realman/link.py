@@ -13,21 +13,22 @@ from dexloop.robot.drivers.realman.lines import LineBuffer
 from dexloop.robot.drivers.realman.protocol import Message, decode, encode
 
 
+def _nobody(message: Message) -> None:
+    """Nobody wants to know."""
+
+
 class Link:
     """A connection whose reader thread ends with close().
 
     Whatever goes wrong with it (closed by the arm, garbage, a line without end) stays wrong: every later call raises
-    the same DeviceError, since a stream that lost its place cannot be trusted again; connect anew.
+    the same DeviceError, since a stream that lost its place cannot be trusted again, until ``reconnect``.
     """
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
         """Raises DeviceError where nobody listens, within ``timeout`` [s], which is that of every call."""
-        self._timeout = timeout
-        try:
-            self._socket = socket.create_connection((host, port), timeout)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            raise DeviceError(f"the arm at {host}:{port} cannot be reached: {error}") from None
+        self._address, self._timeout = (host, port), timeout
+        self._hear: Callable[[Message], None] = _nobody
+        self._socket = self._connect()
         self._failure: str | None = None
         self._closing = False
         self._awaited: str | None = None
@@ -36,8 +37,7 @@ class Link:
         self._sending = threading.Lock()
         self._requesting = threading.Lock()
         self._listeners: dict[str, Callable[[Message], None]] = {}
-        self._reader = threading.Thread(target=self._read, name="realman-link", daemon=True)
-        self._reader.start()
+        self._reader = self._start_reader()
 
     @property
     def local_ip(self) -> str:
@@ -51,6 +51,30 @@ class Link:
     def listen(self, name: str, listener: Callable[[Message], None]) -> None:
         """Have ``listener`` called, in the reader thread, with messages of this name that answer no request."""
         self._listeners[name] = listener
+
+    def overhear(self, hear: Callable[[Message], None]) -> None:
+        """Have ``hear`` called, in the reader thread, with every message, answers among them."""
+        self._hear = hear
+
+    @property
+    def broken(self) -> bool:
+        """Whether every call fails until ``reconnect``."""
+        return self._failure is not None and not self._closing
+
+    def reconnect(self) -> None:
+        """A new connection in place of one that broke, with the same listeners.
+
+        Raises DeviceError where nobody listens; it stays broken then.
+        """
+        with self._sending:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._reader.join()
+            self._socket.close()
+            self._socket = self._connect()
+            with self._arrived:
+                self._failure = None
+            self._reader = self._start_reader()
 
     def check(self) -> None:
         """Raises DeviceError where the connection is no more."""
@@ -101,6 +125,20 @@ class Link:
         self._reader.join()
         self._socket.close()
 
+    def _connect(self) -> socket.socket:
+        host, port = self._address
+        try:
+            connection = socket.create_connection((host, port), self._timeout)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise DeviceError(f"the arm at {host}:{port} cannot be reached: {error}") from None
+        return connection
+
+    def _start_reader(self) -> threading.Thread:
+        reader = threading.Thread(target=self._read, name="realman-link", daemon=True)
+        reader.start()
+        return reader
+
     def _fail(self, failure: str) -> None:
         with self._arrived:
             self._failure = self._failure or failure
@@ -123,6 +161,7 @@ class Link:
                 return self._fail(str(error))
 
     def _dispatch(self, message: Message) -> None:
+        self._hear(message)
         names = (message.get("command"), message.get("state"))
         with self._arrived:
             if self._awaited is not None and self._awaited in names:

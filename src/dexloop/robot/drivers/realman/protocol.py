@@ -29,6 +29,8 @@ FRAME_SPEED = 180_000
 """The highest speed of a joint between two streamed targets that the arm responds to [0.001 degrees/s]."""
 ETHERNET_PERIOD = 0.02
 """The shortest time between two streamed targets over the Ethernet port [s]."""
+ERROR_KEYS = ("err", "arm_err", "sys_err")
+"""Under which messages tell errors of the system, as a number or a list."""
 LINE_LIMIT = 65_536
 """A line longer than this is none of the arm's: its longest answers have a few thousand bytes."""
 
@@ -126,7 +128,7 @@ def parse_push(datagram: bytes) -> Push:
     message = decode(datagram)
     try:
         joints = message["joint_status"]
-        errors = (*_codes(message.get("err", 0)), *(_code(message.get(key, 0)) for key in ("arm_err", "sys_err")))
+        errors = [code for key in ERROR_KEYS for code in _codes(message.get(key, 0))]
         hand = message.get("hand")
         return Push(
             angles=_numbers(joints["joint_position"]),
@@ -137,6 +139,17 @@ def parse_push(datagram: bytes) -> Push:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DeviceError(f"the arm sent {excerpt(datagram)}, which is no state of six joints") from None
+
+
+def errors_in(message: Message) -> tuple[int, ...]:
+    """The system's errors in any answer or state; none where what stands there is no code."""
+    told = message.get("arm_state")
+    places = [message, told] if isinstance(told, dict) else [message]
+    try:
+        codes = [code for place in places for key in ERROR_KEYS for code in _codes(place.get(key, 0))]
+    except (TypeError, ValueError):
+        return ()
+    return tuple(code for code in codes if code)
 
 
 def _hand(hand: Message) -> PushedHand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import socket
 import threading
 import time
@@ -69,10 +70,10 @@ class PushReceiver:
                 raise DeviceError("the arm has sent no state yet")
             return self._newest
 
-    def wait(self, timeout: float) -> None:
-        """Wait for a first state. Raises DeviceError for none within ``timeout`` [s]."""
+    def wait(self, timeout: float, since: float = -math.inf) -> None:
+        """Wait for a state that came after ``since`` [s]. Raises DeviceError for none within ``timeout`` [s]."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._newest, timeout) is None:
+            if not self._changed.wait_for(lambda: self._newest and self._newest.seconds > since, timeout):
                 silence = f"no state on UDP port {self.port} within {timeout:g} s: does a firewall block it?"
                 raise DeviceError(self._garbage or silence)
 

@@ -155,16 +155,18 @@ class Controller:
         if (np.abs(target) > JOINT_LIMITS + 1e-9).any():
             self.errors.system = TARGET_OUT_OF_LIMIT
             self.ignored_frames += 1
-        elif (np.abs(target - origin) > allowed).any() or any(self.errors.joints) or not all(self.enabled):
+        elif (np.abs(target - origin) > allowed).any() or self._halted():
             self.ignored_frames += 1
         else:
-            # The real one clears its errors where a new motion command comes, too.
-            self.errors.system = 0
             self._target, self._target_at = target, now
             self._plant.command(target)
         if not self._answer_frames:
             return None
         return {"state": "joint_state", "joint": self._angles(), "arm_err": self.errors.system}
+
+    def _halted(self) -> bool:
+        """Whether the joints follow nothing before somebody has cleared an error."""
+        return self.errors.system != 0 or any(self.errors.joints) or not all(self.enabled)
 
     def _stop(self, message: Message) -> Message:
         self._target = None
