@@ -102,6 +102,13 @@ def test_a_program_that_imports_dexloop_is_interrupted_as_ever() -> None:
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+def test_serving_without_its_libraries_is_one_line_that_names_the_extra() -> None:
+    program = "import sys; sys.modules['grpc'] = None; from dexloop.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "error: dexloop serve needs grpc: pip install 'dexloop[robot]'\n"
+
+
 def test_a_shells_background_job_ignores_ctrl_c(tmp_path: Path) -> None:
     code, out, _ = interrupted([*COMMAND, "--help"], tmp_path, 0.05, ignoring=True)
     assert code == 0 and "usage: dexloop" in out

@@ -16,7 +16,10 @@ def main() -> int:
         interruption.end_at_once()
         if sys.argv[1:2] == ["serve"]:
             # A robot's computer has no PyTorch, which everything else needs.
-            from dexloop.serve import main as serve
+            try:
+                from dexloop.serve import main as serve
+            except ModuleNotFoundError as error:
+                raise DexloopError(f"dexloop serve needs {error.name}: pip install 'dexloop[robot]'") from None
 
             interruption.raise_again()
             return serve(sys.argv[2:])

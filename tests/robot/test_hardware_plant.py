@@ -203,6 +203,15 @@ def test_a_hand_that_is_silent_is_a_fault_and_the_arm_brakes(devices: Devices) -
     assert driver.step(STILL).fault is None
 
 
+def rested(devices: Devices) -> np.ndarray:
+    """The setpoints (T, 12) so far: within every limit, and at rest by now."""
+    time.sleep(0.4)
+    path = devices.plant.path()
+    check_limits(path, 0.02)
+    np.testing.assert_array_equal(path[-1], path[-2])
+    return path
+
+
 def test_stop_ends_the_way_home_and_the_wait_for_the_person(devices: Devices, person: Confirmation) -> None:
     driver = Driver(devices.backend)
     stopping = threading.Timer(0.3, devices.backend.stop)
@@ -210,10 +219,7 @@ def test_stop_ends_the_way_home_and_the_wait_for_the_person(devices: Devices, pe
     with pytest.raises(DexloopError, match="stopped"):
         driver.reset(1)
     assert person.asked == 0
-    time.sleep(0.4)
-    path = devices.plant.path()
-    check_limits(path, 0.02)
-    np.testing.assert_array_equal(path[-1], path[-2])
+    rested(devices)
     devices.backend.rearm()
     person.does = devices.backend.stop
     with pytest.raises(DexloopError, match="stopped"):
@@ -237,10 +243,7 @@ def test_who_is_gone_ends_the_way_home(devices: Devices, person: Confirmation) -
     with pytest.raises(DexloopError, match="nobody controls the robot any more"):
         driver.reset(1)
     assert person.asked == 0
-    time.sleep(0.4)
-    path = devices.plant.path()
-    check_limits(path, 0.02)
-    np.testing.assert_array_equal(path[-1], path[-2])
+    path = rested(devices)
     assert np.abs(path[-1][:6] - HOME).max() > 0.05, "it is not at home"
 
 

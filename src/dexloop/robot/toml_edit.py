@@ -1,4 +1,7 @@
-"""New values in the text of a TOML file, whose comments and order stay."""
+"""New values in the text of a TOML file, whose comments and order stay.
+
+tomlkit (0.15) would put a new key below the comments that introduce the section after it.
+"""
 
 from __future__ import annotations
 
