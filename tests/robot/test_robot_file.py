@@ -16,6 +16,7 @@ from dexloop.robot.robot_file import _SAFETY, RobotFile, read_robot
 from dexloop.robot.safety import SafetyLimits
 from dexloop.sim.hand import EE_IN_HAND, FLANGE_TO_HAND
 from dexloop.sim.kinematics import ArmKinematics, pose
+from dexloop.sim.rotations import yaw_matrix
 from dexloop.sim.tasks.base import load_task
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "robot.example.toml"
@@ -186,3 +187,12 @@ def test_without_a_home_episodes_start_where_the_task_does(file: Path) -> None:
     far = read(file, SMALLEST.replace("[hand]", "base_position = [-1.5, 0, 0]\n[hand]"))
     with pytest.raises(DexloopError, match="does not reach the start of task 'cup'"):
         hardware_config(far, task)
+
+
+@pytest.mark.parametrize("mounted", ["turn = 165", "end_effector = [0.02, 0.01, 0.13]"])
+def test_the_start_is_where_a_hand_that_is_mounted_otherwise_reaches_it(file: Path, mounted: str) -> None:
+    hardware = hardware_config(read(file, SMALLEST.replace("[reset]", mounted + "\n[reset]")), load_task("cup"))
+    task, turn = load_task("cup"), yaw_matrix(hardware.turn)
+    tool = pose(turn @ np.array(hardware.end_effector), turn)
+    reached = ArmKinematics(hardware.mounting.transform(), tool).forward(np.array(hardware.home))
+    np.testing.assert_allclose(reached, pose(task.ee_position, task.ee_rotation), atol=1e-3)

@@ -56,6 +56,12 @@ class HardwareConfig:
     stale: float = 0.3
     camera_period: float = 1.0 / 60.0
 
+    def kinematics(self) -> ArmKinematics:
+        """Of this arm with its hand."""
+        hand_in_flange = yaw_matrix(self.turn)
+        tool = pose(hand_in_flange @ np.array(self.end_effector), hand_in_flange)
+        return ArmKinematics(self.mounting.transform(), tool)
+
 
 class World(Protocol):
     """What is around simulated devices and nobody knows around real ones; called from the controller's thread."""
@@ -97,10 +103,7 @@ class HardwarePlant:
         self._arm, self._hand, self._cameras, self._config = arm, hand, cameras, config
         self._confirm, self._world = confirm, world
         self.tick = tick_for(config.control_hz, arm.period)
-        hand_in_flange = yaw_matrix(config.turn)
-        self.kinematics = ArmKinematics(
-            config.mounting.transform(), pose(hand_in_flange @ np.array(config.end_effector), hand_in_flange)
-        )
+        self.kinematics = config.kinematics()
         self._wanted: Array | None = None
         self._relaxed: tuple[Array, Array] | None = None
         self._sent: Array | None = None

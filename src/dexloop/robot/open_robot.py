@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from dexloop.robot.drivers.realman import RealmanArm, RelayedHand
 from dexloop.robot.hardware_plant import HardwareConfig, HardwarePlant, World
 from dexloop.robot.plant import tick_for
 from dexloop.robot.robot_file import HandSection, RobotFile
-from dexloop.sim.hand import EE_IN_HAND, FLANGE_TO_HAND
-from dexloop.sim.kinematics import ArmKinematics, pose
+from dexloop.sim.kinematics import pose
 from dexloop.sim.tasks.base import Task
 
 # A larger remaining error of the inverse kinematics means that a pose is out of reach [m or rad].
@@ -33,12 +33,12 @@ def hardware_config(file: RobotFile, task: Task) -> HardwareConfig:
     """
     if file.reset.home is not None:
         return file.hardware(file.reset.home, task.fingers)
-    tool = pose(FLANGE_TO_HAND @ EE_IN_HAND, FLANGE_TO_HAND)
-    kinematics = ArmKinematics(file.arm.mounting.transform(), tool)
-    solution = kinematics.solve(np.array(task.home), pose(task.ee_position, task.ee_rotation), iterations=100)
+    near = file.hardware(task.home, task.fingers)
+    start = pose(task.ee_position, task.ee_rotation)
+    solution = near.kinematics().solve(np.array(task.home), start, iterations=100)
     if solution.residual > _REACHED:
         raise DexloopError(f"[reset] home is missing, and the arm does not reach the start of task {task.name!r}")
-    return file.hardware(tuple(solution.q.tolist()), task.fingers)
+    return replace(near, home=tuple(solution.q.tolist()))
 
 
 def control_config(file: RobotFile, task: Task, max_seconds: float | None, reset_seconds: float) -> ControlConfig:

@@ -9,16 +9,8 @@ from dexloop.robot.envelope import CONSTRAINTS, Envelope
 from dexloop.robot.hand_shape import FINGER_RADII, RIGID, RIGID_RADII, finger_points, hand_shape
 from dexloop.robot.hardware_plant import HardwareConfig
 from dexloop.robot.safety import SafetyLimits
-from dexloop.sim.kinematics import ArmKinematics, pose
-from dexloop.sim.rotations import yaw_matrix
 
 _INDEX_TIP = 11  # of the points of ``finger_points``
-
-
-def kinematics_of(config: HardwareConfig) -> ArmKinematics:
-    """Of the arm with its hand, as ``HardwarePlant`` has it."""
-    turn = yaw_matrix(config.turn)
-    return ArmKinematics(config.mounting.transform(), pose(turn @ np.array(config.end_effector), turn))
 
 
 def lowest_point(config: HardwareConfig, joints: Array, fingers: Array) -> float:
@@ -41,7 +33,7 @@ def start_problems(config: HardwareConfig, safety: SafetyLimits, tick: float) ->
         for i, over in enumerate(np.abs(home) - np.array(safety.joint_range))
         if over > 0.0
     ]
-    envelope = Envelope(kinematics_of(config), safety, tick)
+    envelope = Envelope(config.kinematics(), safety, tick)
     envelope.start(home)
     beyond = envelope.look(home[None], hand_shape(np.array(config.fingers)[None])).beyond[0]
     for name, over in zip(CONSTRAINTS, beyond, strict=True):
@@ -60,5 +52,5 @@ def _problem(name: str, over: float) -> str:
 
 def _in_world(config: HardwareConfig, joints: Array, points: Array) -> Array:
     """Points (N, 3) of the hand's frame in the world [m]."""
-    end = kinematics_of(config).forward(joints)
+    end = config.kinematics().forward(joints)
     return (points - np.array(config.end_effector)) @ end[:3, :3].T + end[:3, 3]
