@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dexloop.errors import DexloopError
+from dexloop.progress import say
 from dexloop.sim import opengl
 
 _OLDEST_PYTHON = (3, 10)
@@ -101,6 +104,15 @@ def check_disk(directory: Path, needed: int = _RUN_BYTES) -> Finding:
     ok = free >= needed
     detail = f"{_gib(free)} free at {existing}"
     return Finding("disk", ok, detail, "" if ok else f"free {_gib(needed)}, or choose another directory with --out")
+
+
+def tell(findings: Sequence[Finding]) -> None:
+    """Print each, with its remedy; raises DexloopError when one must be mended."""
+    for finding in findings:
+        mark = "ok  " if finding.ok else "MEND"
+        say(f"{mark} {finding.name}: {finding.detail}" + ("" if finding.ok else f" -> {finding.remedy}"))
+    if not all(finding.ok for finding in findings):
+        raise DexloopError("something above needs mending before a first run")
 
 
 def _python(code: str, environment: dict[str, str], timeout: float) -> tuple[bool, str]:

@@ -194,12 +194,7 @@ def replay(target: Run, dataset: str, episode: int, out: Path | None) -> None:
 
 def doctor() -> None:
     """Print what is wrong with this machine; raises DexloopError when something is."""
-    findings = checks.examine(Path.cwd())
-    for finding in findings:
-        mark = "ok  " if finding.ok else "MEND"
-        say(f"{mark} {finding.name}: {finding.detail}" + ("" if finding.ok else f" -> {finding.remedy}"))
-    if not all(finding.ok for finding in findings):
-        raise DexloopError("something above needs mending before a first run")
+    checks.tell(checks.examine(Path.cwd()))
 
 
 def print_table(target: Run) -> None:

@@ -11,7 +11,7 @@ from typing import cast
 
 import tyro
 
-from dexloop.doctor import Finding, check_disk, check_python, check_rendering, check_torch
+from dexloop.doctor import Finding, check_python, check_rendering, examine, tell
 from dexloop.errors import DexloopError, unknown
 from dexloop.progress import say
 from dexloop.robot import checks
@@ -51,16 +51,12 @@ def doctor(config: Path | None = None, simulate_hardware: bool = False, task: st
     if config is None:
         if simulate_hardware:
             raise DexloopError("--simulate-hardware is for --config FILE")
-        findings = [check_python(), check_rendering(), check_torch(), check_disk(Path.cwd())]
+        findings = [*examine(Path.cwd())]
     else:
         if task not in task_names():
             raise unknown("--task", task, task_names())
         findings = examine_robot(config, load_task(task), Path.cwd(), simulated=simulate_hardware)
-    for finding in findings:
-        mark = "ok  " if finding.ok else "MEND"
-        say(f"{mark} {finding.name}: {finding.detail}" + ("" if finding.ok else f" -> {finding.remedy}"))
-    if not all(finding.ok for finding in findings):
-        raise DexloopError("something above needs mending before a first run")
+    tell(findings)
 
 
 def examine_robot(path: Path, task: Task, directory: Path, *, simulated: bool = False) -> list[Finding]:
