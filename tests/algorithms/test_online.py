@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,22 @@ def test_updates_after_a_checkpoint_are_bit_identical(tmp_path: Path, config: Ac
     assert [fresh.update() for _ in range(4)] == expected
     assert fresh.policy(1) == made.policy(1)
     assert fresh.updates == made.updates == 14
+
+
+def test_the_critics_close_up_is_made_from_the_steps_before_a_demonstrations_success() -> None:
+    made = learner(replace(TINY, close_up=3), episodes=0)
+    close_up, target = made.learner.critic.close_up, made.learner.target.close_up
+    assert close_up is not None and target is not None
+    shown = made.encoder("demos/0", make_episode(SMALL_ROBOT, 100))[-3:, 0]
+    torch.testing.assert_close(close_up.centre, shown.mean(0))
+    torch.testing.assert_close(target.centre, close_up.centre)
+    torch.testing.assert_close(target.magnification, close_up.magnification)
+    made.add_demonstration("demos/1", make_episode(SMALL_ROBOT, 101, success=False))
+    torch.testing.assert_close(close_up.centre, shown.mean(0))
+    made.update()
+
+
+def test_without_a_close_up_critics_see_the_latents_once() -> None:
+    made = learner(episodes=0)
+    assert made.learner.critic.close_up is None
+    assert made.learner.critic.weights[0].shape[1] == made.encoder.latent.size + 2

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.sac import ActorCritic
@@ -38,6 +39,7 @@ class OnlineLearner:
         self.online_steps = 0
         self._copy_successes = copy_successes
         self._taken: set[str] = set()
+        self._before_success: list[Tensor] = []
 
     @property
     def updates(self) -> int:
@@ -46,7 +48,12 @@ class OnlineLearner:
 
     def add_demonstration(self, key: str, episode: Episode) -> None:
         """Put a demonstration into the demonstration half; it is never evicted."""
-        add_episode(self.replay, key, episode, self.encoder(key, episode), demonstration=True, online=False)
+        latents = self.encoder(key, episode)
+        add_episode(self.replay, key, episode, latents, demonstration=True, online=False)
+        steps = self.learner.config.close_up
+        if steps > 0 and episode.success:
+            self._before_success.append(latents[-steps:, 0])
+            self.learner.focus(torch.cat(self._before_success))
 
     def add(self, key: str, episode: Episode) -> None:
         """Put an online episode into the replay, and into the demonstration half if it succeeded and is to be copied.

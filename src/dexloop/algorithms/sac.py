@@ -43,9 +43,10 @@ class ActorCriticConfig:
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
-    demonstration_share: of each batch. device: where the networks learn, cpu or cuda or cuda:N; the replay
-    stays in main memory. compiled: whether the losses are compiled, which takes a C++ compiler and a minute or more
-    when a run begins, and pays for itself in long runs only.
+    demonstration_share: of each batch. close_up: steps before the success of a demonstration for which the critics
+    get a magnified copy of what they see (``networks.close_up``), 0 for none. device: where the networks learn, cpu
+    or cuda or cuda:N; the replay stays in main memory. compiled: whether the losses are compiled, which takes a C++
+    compiler and a minute or more when a run begins, and pays for itself in long runs only.
     """
 
     batch: int = 256
@@ -68,6 +69,7 @@ class ActorCriticConfig:
     learn_temperature: bool = False
     target_entropy: float | None = None
     demonstration_share: float = 0.5
+    close_up: int = 0
     device: str = "cpu"
     compiled: bool = False
 
@@ -99,7 +101,9 @@ class ActorCritic:
         self.regulariser = regulariser
         if regulariser is not None:
             regulariser.teacher.to(self._device)
-        self.critic = EnsembleCritic(latent_size, action_size, config.members, config.width).to(self._device)
+        self.critic = EnsembleCritic(
+            latent_size, action_size, config.members, config.width, close_up=config.close_up > 0
+        ).to(self._device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         initial = math.log(max(config.temperature, 1e-8))
         self.log_temperature = torch.tensor(initial, device=self._device, requires_grad=True)
@@ -119,6 +123,12 @@ class ActorCritic:
         self.compiled = compiled is not None
         self._critic_loss, self._actor_loss = compiled or plain
         keep_freed_memory()
+
+    def focus(self, latents: Tensor) -> None:
+        """Make the critics' close-up for latents (N, D) like these; without one, nothing."""
+        for critic in (self.critic, self.target):
+            if critic.close_up is not None:
+                critic.close_up.focus(latents.to(self._device))
 
     @property
     def warming_up(self) -> bool:

@@ -160,6 +160,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "objective_algorithm1": _regulariser(objective="algorithm1"),
         "gradient": _learner(extraction="gradient"),
         "imitates_successes": _learner(imitates="successes"),
+        "close_up": _learner(close_up=10),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
         "discount_097": _replay(discount=0.97),

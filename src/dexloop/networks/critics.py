@@ -8,19 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dexloop.networks.close_up import CloseUp
+
 
 class EnsembleCritic(nn.Module):
     """E independent Q(s, a) networks with LayerNorm (RLPD, arXiv 2302.02948), weights stacked [E, in, out].
 
     All members see the same batch; ``torch.baddbmm`` runs them as one product, which costs less than
-    a loop of small ones.
+    a loop of small ones. With ``close_up`` they see the observation twice, the second time magnified.
     """
 
-    def __init__(self, observation_size: int, action_size: int, members: int = 10, width: int = 256) -> None:
+    def __init__(
+        self, observation_size: int, action_size: int, members: int = 10, width: int = 256, *, close_up: bool = False
+    ) -> None:
         super().__init__()
         self.members = members
-        self.observation_size = observation_size
-        sizes = [(observation_size + action_size, width), (width, width), (width, 1)]
+        self.close_up = CloseUp(observation_size) if close_up else None
+        self._seen_size = 2 * observation_size if close_up else observation_size
+        sizes = [(self._seen_size + action_size, width), (width, width), (width, 1)]
         self.weights = nn.ParameterList([_orthogonal(members, i, o) for i, o in sizes])
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, o)) for _, o in sizes])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(members, 1, width)) for _ in range(2)])
@@ -32,21 +37,24 @@ class EnsembleCritic(nn.Module):
         subset: member indices (Z,); then only those are computed and the result is (Z, B).
         """
         weight, bias = _pick(self.weights[0], subset), _pick(self.biases[0], subset)
-        x = torch.cat([observation, action], -1).expand(len(weight), -1, -1)
+        x = torch.cat([self._seen(observation), action], -1).expand(len(weight), -1, -1)
         return self._above(torch.baddbmm(bias, x, weight), subset)
 
     def read(self, observation: Tensor) -> Tensor:
         """What the first layer makes of observation (B, D): (E, B, width), for ``value``."""
-        weight = self.weights[0][:, : self.observation_size]
-        return torch.baddbmm(self.biases[0], observation.expand(self.members, -1, -1), weight)
+        weight = self.weights[0][:, : self._seen_size]
+        return torch.baddbmm(self.biases[0], self._seen(observation).expand(self.members, -1, -1), weight)
 
     def value(self, read: Tensor, action: Tensor) -> Tensor:
         """Q-values (E, B) for action (B, A) in the observations that were ``read``.
 
         The same as ``forward``; several actions in the same observations share the work of reading them.
         """
-        weight = self.weights[0][:, self.observation_size :]
+        weight = self.weights[0][:, self._seen_size :]
         return self._above(torch.baddbmm(read, action.expand(self.members, -1, -1), weight), None)
+
+    def _seen(self, observation: Tensor) -> Tensor:
+        return observation if self.close_up is None else self.close_up(observation)
 
     def _above(self, first: Tensor, subset: Tensor | None) -> Tensor:
         """Q-values from what comes out of the first layer's product (E, B, width)."""
