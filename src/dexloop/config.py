@@ -31,13 +31,16 @@ FORMAT = 1
 class RecordConfig:
     """episodes: demonstrations to record. tail_seconds: how long to go on after success [s]. rollouts:
 
-    episodes of the clone, for the reward classifier and the critic's warm-up. imperfection: how the
+    episodes of the clone, for the reward classifier and the critic's warm-up. rollout_noise: deviation of the
+    exploration in every second rollout (before the tanh), 0 for the usual one: clumsy on purpose, for
+    a classifier that has never seen the object tumbled takes that for success. imperfection: how the
     scripted operator falls short of a perfect one, as people do.
     """
 
     episodes: int = 40
     tail_seconds: float = 1.0
     rollouts: int = 30
+    rollout_noise: float = 0.0
     imperfection: Imperfection = HUMAN
 
     def __post_init__(self) -> None:
@@ -46,6 +49,8 @@ class RecordConfig:
             raise DexloopError(f"--record.episodes must be at least 1, got {self.episodes}")
         if self.rollouts < 0:
             raise DexloopError(f"--record.rollouts must not be negative, got {self.rollouts}")
+        if not self.rollout_noise >= 0:
+            raise DexloopError(f"--record.rollout-noise must not be negative, got {self.rollout_noise}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.config import RecordConfig, RunConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
+from dexloop.networks.storage import load_agent
 from dexloop.operators.judge import JudgingOperator
 from dexloop.operators.policy import PolicyOperator
 from dexloop.pipeline.learner import build_learner
@@ -82,8 +84,8 @@ def test_demonstrations_of_before_are_gone_on_with_from_a_reset_of_their_own(tmp
 def test_a_rollout_with_a_fault_is_done_again_from_the_next_seed_after_an_interruption_too(tmp_path: Path) -> None:
     _, robot = lift(broken={ROLLOUTS[1]: 1})
     few = RunConfig(reward="simulation", record=RecordConfig(rollouts=2, tail_seconds=0.0))
-    record_rollouts(few, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
-    record_rollouts(SIMULATION, robot, UP, tmp_path / "rollouts", EnvironmentReward()).close()
+    record_rollouts(few, robot, [UP], tmp_path / "rollouts", EnvironmentReward()).close()
+    record_rollouts(SIMULATION, robot, [UP], tmp_path / "rollouts", EnvironmentReward()).close()
     assert seeds(tmp_path / "rollouts") == [ROLLOUTS[0], ROLLOUTS[2], ROLLOUTS[3]]
 
 
@@ -115,9 +117,9 @@ def test_what_a_person_discards_and_stops_costs_robot_time_too(tmp_path: Path) -
     env, robot = lift(silent=True)
     person = Script(HANDS_OFF, OperatorInput(verdict=Verdict.DISCARD))
     with pytest.raises(DexloopError, match="10 episodes in a row were void, without a fault"):
-        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person)
+        record_rollouts(PERSON, robot, [UP], tmp_path / "rollouts", PersonReward(), person)
     with pytest.raises(DexloopError, match="the operator stopped"):
-        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), Script(OperatorInput(stop=True)))
+        record_rollouts(PERSON, robot, [UP], tmp_path / "rollouts", PersonReward(), Script(OperatorInput(stop=True)))
     assert len(env.seeds) == 11 and rollout_seconds(tmp_path / "rollouts") == pytest.approx(11 * 2.0 + 10 * 0.1)
     assert rollout_seconds(tmp_path / "none") == 0.0
 
@@ -127,7 +129,7 @@ def test_a_robot_that_stays_broken_is_named_and_not_tried_for_ever(tmp_path: Pat
     with pytest.raises(DexloopError, match="10 episodes in a row were void, the last by a fault: watchdog"):
         record_demonstrations(SIMULATION, robot, PolicyOperator(GRASPED), tmp_path / "demos")
     with pytest.raises(DexloopError, match="10 episodes in a row were void"):
-        record_rollouts(SIMULATION, robot, UP, tmp_path / "rollouts", EnvironmentReward())
+        record_rollouts(SIMULATION, robot, [UP], tmp_path / "rollouts", EnvironmentReward())
     assert len(env.seeds) == 20
 
 
@@ -157,7 +159,7 @@ def test_a_person_who_fails_often_is_not_taken_for_silent(tmp_path: Path) -> Non
 def test_a_person_judges_rollouts_without_touching_them(tmp_path: Path) -> None:
     _, robot = lift(silent=True)
     person = JudgingOperator(Script(DRIVE, DRIVE, YES))
-    with record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person) as dataset:
+    with record_rollouts(PERSON, robot, [UP], tmp_path / "rollouts", PersonReward(), person) as dataset:
         episode = dataset.episode(0)
     assert len(episode) == 2 and episode.success and episode.operator_steps == 0
 
@@ -166,4 +168,21 @@ def test_a_person_may_stop_the_rollouts(tmp_path: Path) -> None:
     _, robot = lift(silent=True)
     person = Script(HANDS_OFF, OperatorInput(stop=True))
     with pytest.raises(DexloopError, match="stopped after 0 of 3 rollouts"):
-        record_rollouts(PERSON, robot, UP, tmp_path / "rollouts", PersonReward(), person)
+        record_rollouts(PERSON, robot, [UP], tmp_path / "rollouts", PersonReward(), person)
+
+
+def test_every_second_rollout_is_clumsy_where_that_is_wanted(tmp_path: Path) -> None:
+    _, robot = lift()
+    record = replace(RECORD, rollouts=4, rollout_noise=0.8)
+    smoke = replace(PRESETS["smoke"], observation="privileged", reward="simulation", record=record)
+    config = replace(smoke, operator="tests.pipeline.test_record:make_policy", cloning=CloningConfig(updates=2))
+    run = Run(RunDirectory(tmp_path / "run"), config, robot)
+    run.record()
+    run.pretrain()
+    run.collect_rollouts()
+    clone, rollouts = load_agent(run.directory.prior).agent, EpisodeDataset.open(run.directory.rollouts)
+    spread = [
+        np.std([np.arctanh(t.proposed) - np.arctanh(clone.act(t.observation, False).action) for t in episode])
+        for episode in (rollouts.episode(index).transitions for index in rollouts.episodes)
+    ]
+    assert max(spread[0], spread[2]) < 0.2 < 0.4 < min(spread[1], spread[3])

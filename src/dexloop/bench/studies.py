@@ -193,6 +193,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
             config, representation=replace(config.representation, reconstruction_weight=1.0)
         ),
         "cloning_absolute": lambda config: replace(config, cloning=replace(config.cloning, error="absolute")),
+        "rollout_noise": _record(rollout_noise=0.3),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dexloop.config import RunConfig
@@ -116,16 +117,16 @@ def _no_verdict(config: RunConfig, robot: Robot) -> str:
 def record_rollouts(
     config: RunConfig,
     robot: Robot,
-    policy: Policy,
+    policies: Sequence[Policy],
     path: Path,
     reward: RewardModel,
     person: Operator | None = None,
 ) -> EpisodeDataset:
     """Let the clone try, exploring a little; every valid episode is kept, failures above all.
 
-    They teach the classifier what is not success and warm up the critic, and count as robot time. person: who judges
-    them where nobody else does. Void episodes are done again from the next seed and count as robot time too. Raises
-    DexloopError when several in a row are void, and when the person stops.
+    They teach the classifier what is not success and warm up the critic, and count as robot time. policies: take turns.
+    person: who judges the episodes where nobody else does. Void episodes are done again from the next seed and count as
+    robot time too. Raises DexloopError when several in a row are void, and when the person stops.
     """
     dataset = open_dataset(path, robot)
     void = MetricsFile(path / _VOID)
@@ -136,7 +137,7 @@ def record_rollouts(
         while len(dataset) < config.record.rollouts:
             episode = run_episode(
                 robot,
-                policy,
+                policies[attempt % len(policies)],
                 reward,
                 HumanGate(),
                 seed=episode_seed(Purpose.ROLLOUTS, config.seed, attempt),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -81,12 +82,15 @@ class Run:
         save_agent(self.directory.prior, agent, architecture, seed=self.config.seed)
 
     def collect_rollouts(self) -> None:
-        """The clone's own attempts, with whatever it does wrong."""
-        agent = load_agent(self.directory.prior).agent
+        """The clone's own attempts, with whatever it does wrong, every second one clumsy where that is wanted."""
+        agents = [load_agent(self.directory.prior).agent]
+        if self.config.record.rollout_noise > 0:
+            agents.append(load_agent(self.directory.prior).agent)
+            agents[1].head.log_deviation = math.log(self.config.record.rollout_noise)
         reward, rollouts = recording_reward(self.config), self.directory.rollouts
         person = opened_judge(self.config, self.robot.spec) if self.config.reward == "person" else nullcontext()
         with person as judge:
-            record_rollouts(self.config, self.robot, agent, rollouts, reward, judge).close()
+            record_rollouts(self.config, self.robot, agents, rollouts, reward, judge).close()
 
     def train_reward(self, online: OnlineLabels | None = None) -> None:
         """The reward classifier, measured on episodes it has not seen.
