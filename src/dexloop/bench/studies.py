@@ -160,6 +160,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "objective_algorithm1": _regulariser(objective="algorithm1"),
         "gradient": _learner(extraction="gradient"),
         "imitates_successes": _learner(imitates="successes"),
+        "warmup_5000": _learner(warmup_updates=5_000),
         "close_up": _learner(close_up=10),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
@@ -194,6 +195,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         ),
         "cloning_absolute": lambda config: replace(config, cloning=replace(config.cloning, error="absolute")),
         "rollout_noise": _record(rollout_noise=0.3),
+        "classifier_1200": lambda config: replace(config, classifier=replace(config.classifier, updates=1_200)),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )
