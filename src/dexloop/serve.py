@@ -46,6 +46,7 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "action": "[control] action",
         "limits": "[control] and [workspace]",
         "image_size": "[cameras.*] size",
+        "hand_view": "[cameras.*] hand_view",
     }
 )
 # How long a thread may keep the others waiting [s]; a tick is 10 ms, and Python's own 5 ms would be half of it.

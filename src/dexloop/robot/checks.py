@@ -13,14 +13,16 @@ import numpy as np
 
 from dexloop.doctor import Finding, check_disk
 from dexloop.errors import DexloopError
+from dexloop.robot.camera_sections import CameraSection
 from dexloop.robot.devices import Array, Camera, Frame, Hand, HandState
 from dexloop.robot.drivers.cameras import RealSenseConfig
 from dexloop.robot.drivers.realman import RealmanArm
 from dexloop.robot.hand_calibration import check_calibration
+from dexloop.robot.hand_view import KnownCamera, hand_view
 from dexloop.robot.hardware_plant import HardwareConfig
 from dexloop.robot.placing import lowest_point, start_problems
 from dexloop.robot.plant import tick_for
-from dexloop.robot.robot_file import CameraSection, RobotFile
+from dexloop.robot.robot_file import RobotFile
 from dexloop.sim.hand import FINGER_NAMES
 
 PUSH_HZ = 200.0
@@ -254,6 +256,25 @@ def check_camera(camera: Camera, section: CameraSection, hz: float) -> list[Find
     ]
 
 
+def check_hand_view(camera: KnownCamera, section: CameraSection, config: HardwareConfig) -> Finding:
+    """Whether the end effector is in a camera's picture where episodes start, and large enough for its hand view."""
+    frame, view = camera.read(), hand_view(section, camera.whole_intrinsics)
+    height, width = (frame.image if frame.whole is None else frame.whole).shape[:2]
+    square = view.square(config.kinematics().forward(np.array(config.home))[:3, 3])
+    seen = square is not None and 0.0 <= square.centre[0] < width and 0.0 <= square.centre[1] < height
+    if square is None or not seen:
+        detail = "at home the end effector is outside the picture, so that the hand view is black"
+        remedy = "measure position and target, and intrinsics or fovy"
+    else:
+        x, y = square.centre
+        detail = (
+            f"at home {view.width:g} m are {square.side:.0f} pixels, about ({x:.0f}, {y:.0f}) of {height} x {width}"
+        )
+        remedy = f"{view.size} are shown: choose a larger mode or hand_view, or a smaller size"
+    ok = seen and square is not None and square.side >= view.size
+    return Finding(f"camera {camera.name} hand view", ok, detail, _unless(ok, remedy))
+
+
 def camera_device(section: CameraSection) -> str:
     """What the file calls the device: a serial number or a path."""
     driver = section.driver
@@ -262,7 +283,7 @@ def camera_device(section: CameraSection) -> str:
 
 def check_hour(file: RobotFile, directory: Path) -> Finding:
     """Whether an hour of episodes fits on the disk, at their largest: with pictures as they come from the cameras."""
-    pictures = sum(3 * math.prod(camera.size) for camera in file.cameras.values())
+    pictures = sum(3 * math.prod(size) for camera in file.cameras.values() for size in camera.sizes)
     finding = check_disk(directory, math.ceil(3600.0 * file.control.hz * (pictures + _STEP_BYTES)))
     return Finding("disk", finding.ok, f"{finding.detail}, for an hour of episodes", finding.remedy)
 

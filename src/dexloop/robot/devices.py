@@ -98,11 +98,13 @@ class Hand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """image (H, W, 3) uint8 RGB; counter: the camera's own, grows with every new picture; seconds: when received."""
+    """image (H, W, 3) uint8 RGB; counter: the camera's own, grows with every new picture; seconds: when received.
+    whole (h, w, 3) uint8 RGB: the device's picture of which image is a part, resized; None where image is all of it."""
 
     image: ImageArray
     counter: int
     seconds: float
+    whole: ImageArray | None = None
 
 
 class Camera(Protocol):

@@ -15,12 +15,14 @@ from dexloop.doctor import Finding, check_python, check_rendering, examine, tell
 from dexloop.errors import DexloopError, unknown
 from dexloop.progress import say
 from dexloop.robot import checks
-from dexloop.robot.devices import Camera, Hand
+from dexloop.robot.camera_sections import CameraSection
+from dexloop.robot.devices import Hand
 from dexloop.robot.drivers.cameras import RealSenseConfig, open_realsense, open_uvc
 from dexloop.robot.drivers.realman import RealmanArm
+from dexloop.robot.hand_view import KnownCamera
 from dexloop.robot.hardware_plant import HardwareConfig
 from dexloop.robot.open_robot import hardware_config, open_hand
-from dexloop.robot.robot_file import CameraSection, RobotFile, read_robot
+from dexloop.robot.robot_file import RobotFile, read_robot
 from dexloop.robot.simulated_hardware import SimulatedHardware
 from dexloop.sim.config import SimConfig
 from dexloop.sim.tasks.base import Task, load_task, task_names
@@ -92,7 +94,7 @@ def examine_robot(path: Path, task: Task, directory: Path, *, simulated: bool = 
 
 
 def examine_devices(
-    file: RobotFile, config: HardwareConfig, simulated: Sequence[Camera] | None = None
+    file: RobotFile, config: HardwareConfig, simulated: Sequence[KnownCamera] | None = None
 ) -> list[Finding]:
     """Connect to each device by itself, so that one that is off hides no other; simulated: cameras that are open."""
     findings: list[Finding] = []
@@ -110,10 +112,10 @@ def examine_devices(
                 "see the lines about arm and hand",
             )
         for camera in simulated or ():
-            findings += _of_camera(camera, file.cameras[camera.name], file.control.hz)
+            findings += _of_camera(camera, file.cameras[camera.name], config, file.control.hz)
     if simulated is None:
         for name, section in file.cameras.items():
-            findings += _examine_camera(name, section, file.control.hz)
+            findings += _examine_camera(name, section, config, file.control.hz)
     return findings
 
 
@@ -158,7 +160,7 @@ def _of_arm(arm: RealmanArm, file: RobotFile, *, simulated: bool) -> list[Findin
     ]
 
 
-def _examine_camera(name: str, section: CameraSection, hz: float) -> list[Finding]:
+def _examine_camera(name: str, section: CameraSection, config: HardwareConfig, hz: float) -> list[Finding]:
     driver = section.driver
     try:
         camera = open_realsense(driver) if isinstance(driver, RealSenseConfig) else open_uvc(driver)
@@ -167,9 +169,13 @@ def _examine_camera(name: str, section: CameraSection, hz: float) -> list[Findin
     with contextlib.closing(camera):
         return [
             Finding(f"camera {name}", True, f"{checks.camera_device(section)} sends pictures"),
-            *_of_camera(camera, section, hz),
+            *_of_camera(camera, section, config, hz),
         ]
 
 
-def _of_camera(camera: Camera, section: CameraSection, hz: float) -> list[Finding]:
-    return checks.attempt(f"camera {camera.name}", lambda: checks.check_camera(camera, section, hz), _CAMERA)
+def _of_camera(camera: KnownCamera, section: CameraSection, config: HardwareConfig, hz: float) -> list[Finding]:
+    name = f"camera {camera.name}"
+    findings = checks.attempt(name, lambda: checks.check_camera(camera, section, hz), _CAMERA)
+    if section.hand_view:
+        findings += checks.attempt(name, lambda: [checks.check_hand_view(camera, section, config)], _CAMERA)
+    return findings

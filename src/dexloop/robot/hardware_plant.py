@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from dexloop.errors import DexloopError
 from dexloop.robot.backend import Truth
 from dexloop.robot.devices import Arm, Array, Camera, DeviceError, Frame, Hand, HandState
+from dexloop.robot.hand_view import HandView
 from dexloop.robot.plant import PlantState, Setpoint, tick_for
 from dexloop.robot.polling import Poller
 from dexloop.sim.hand import EE_IN_HAND
@@ -28,6 +30,8 @@ _LOOKED_AT = 25
 # A command to the hand is repeated after so long, since a hand that lost its power has forgotten it [s].
 _REPEAT = 0.5
 _REARM_SECONDS = 1.0
+# So many states of the arm are kept, a tick apart, to be matched with pictures, which arrive late and less often.
+_REMEMBERED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,9 @@ class HardwarePlant:
     """Reads hand and cameras in threads of their own, since a slow one must not delay the arm; owns all devices.
 
     confirm: returns when the object is where an episode starts; None continues at once. world: around simulated
-    devices. Give an arm whose driver
-    paces its commands the period ``tick_for(control_hz, arm.period)``. Raises DeviceError where a device does not
-    answer.
+    devices. hand_views: second pictures NAME_hand, by the names of the cameras that they are cut from. Give an arm
+    whose driver paces its commands the period ``tick_for(control_hz, arm.period)``. Raises DeviceError where a device
+    does not answer.
     """
 
     name = "hardware"
@@ -99,7 +103,9 @@ class HardwarePlant:
         config: HardwareConfig,
         confirm: Callable[[], None] | None = None,
         world: World | None = None,
+        hand_views: Mapping[str, HandView] | None = None,
     ) -> None:
+        self._hand_views = hand_views or {}
         self._arm, self._hand, self._cameras, self._config = arm, hand, cameras, config
         self._confirm, self._world = confirm, world
         self.tick = tick_for(config.control_hz, arm.period)
@@ -116,15 +122,16 @@ class HardwarePlant:
                 poller = Poller(f"camera {camera.name}", config.camera_period, camera.read, config.stale)
                 opened.callback(poller.close)
                 self._pictures[camera.name] = poller
-            joints = arm.state().joints
+            state = arm.state()
             # From here on they are closed by ``close``.
             opened.pop_all()
-        self._setpoint = Setpoint(joints, self._fingers.newest().fingers)
+        self._arm_states = deque([state], _REMEMBERED)
+        self._setpoint = Setpoint(state.joints, self._fingers.newest().fingers)
 
     @property
     def cameras(self) -> Mapping[str, tuple[int, int]]:
         """As large as their newest pictures."""
-        sizes = {name: poller.newest().image.shape for name, poller in self._pictures.items()}
+        sizes = {name: frame.image.shape for name, frame in self.frames().items()}
         return {name: (shape[0], shape[1]) for name, shape in sizes.items()}
 
     @property
@@ -134,7 +141,9 @@ class HardwarePlant:
 
     def state(self) -> PlantState:
         """The newest of arm and hand; raises DeviceError where one of them is lost."""
-        arm, hand = self._arm.state(), self._fingers.newest()
+        arm = self._arm.state()
+        self._arm_states.append(arm)
+        hand = self._fingers.newest()
         faults = [f"{name}: {fault}" for name, fault in (("arm", arm.fault), ("hand", hand.fault)) if fault]
         return PlantState(arm.joints, hand.fingers, hand.force, hand.temperature, "; ".join(faults) or None)
 
@@ -151,8 +160,17 @@ class HardwarePlant:
         """Time passes by itself."""
 
     def frames(self) -> Mapping[str, Frame]:
-        """The newest picture of each camera; raises DeviceError for a camera that is lost."""
-        return {name: poller.newest() for name, poller in self._pictures.items()}
+        """The newest picture of each camera and then each hand view; raises DeviceError for a camera that is lost.
+
+        A hand view is around where the arm was when its picture came, as ``state`` measured it.
+        """
+        newest = {name: poller.newest() for name, poller in self._pictures.items()}
+        near = {
+            f"{name}_hand": view.of(newest[name], self._hand_at(newest[name]))
+            for name, view in self._hand_views.items()
+        }
+        # Whoever keeps an observation need not keep what the devices sent.
+        return {name: replace(frame, whole=None) for name, frame in newest.items()} | near
 
     def truth(self) -> Truth | None:
         """The world's; None where nobody knows it."""
@@ -227,6 +245,11 @@ class HardwarePlant:
         for device in (self._arm, self._hand, *self._cameras):
             with contextlib.suppress(DeviceError):
                 device.close()
+
+    def _hand_at(self, frame: Frame) -> Array:
+        """The end effector's place (3,) [m, world] when a picture was received."""
+        arm = min(tuple(self._arm_states), key=lambda state: abs(state.seconds - frame.seconds))
+        return self.kinematics.forward(arm.joints)[:3, 3]
 
     def _relax(self, state: HandState) -> None:
         """Have the fingers stay where they are until the setpoint changes, instead of where they press to."""

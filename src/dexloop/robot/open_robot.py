@@ -10,12 +10,13 @@ import numpy as np
 
 from dexloop.errors import DexloopError
 from dexloop.robot.control_config import ControlConfig
-from dexloop.robot.devices import Camera, Hand
+from dexloop.robot.devices import Hand
 from dexloop.robot.drivers.cameras import RealSenseConfig, open_realsense, open_uvc
 from dexloop.robot.drivers.inspire.hand import HandConfig, InspireHand
 from dexloop.robot.drivers.inspire.modbus import modbus_rtu, modbus_tcp
 from dexloop.robot.drivers.inspire.serial_line import SerialLine
 from dexloop.robot.drivers.realman import RealmanArm, RelayedHand
+from dexloop.robot.hand_view import KnownCamera, hand_views
 from dexloop.robot.hardware_plant import HardwareConfig, HardwarePlant, World
 from dexloop.robot.plant import tick_for
 from dexloop.robot.robot_file import HandSection, RobotFile
@@ -60,7 +61,7 @@ def control_config(file: RobotFile, task: Task, max_seconds: float | None, reset
 def open_plant(
     file: RobotFile,
     config: HardwareConfig,
-    cameras: Sequence[Camera],
+    cameras: Sequence[KnownCamera],
     confirm: Callable[[], None] | None = None,
     world: World | None = None,
 ) -> HardwarePlant:
@@ -74,15 +75,15 @@ def open_plant(
         opened.callback(arm.close)
         hand = open_hand(file.hand, arm)
         opened.callback(hand.close)
-        plant = HardwarePlant(arm, hand, cameras, config, confirm, world)
+        plant = HardwarePlant(arm, hand, cameras, config, confirm, world, hand_views(file.cameras, cameras))
         opened.pop_all()
     return plant
 
 
-def open_cameras(file: RobotFile) -> list[Camera]:
+def open_cameras(file: RobotFile) -> list[KnownCamera]:
     """Open every camera of the file and wait for its first picture; all or none."""
     with contextlib.ExitStack() as opened:
-        cameras: list[Camera] = []
+        cameras: list[KnownCamera] = []
         for section in file.cameras.values():
             driver = section.driver
             camera = open_realsense(driver) if isinstance(driver, RealSenseConfig) else open_uvc(driver)

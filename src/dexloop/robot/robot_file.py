@@ -15,8 +15,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from dexloop.errors import DexloopError
-from dexloop.robot.drivers import cameras
-from dexloop.robot.drivers.cameras import RealSenseConfig, UvcConfig
+from dexloop.robot.camera_sections import CameraSection, read_cameras
 from dexloop.robot.drivers.inspire import registers
 from dexloop.robot.drivers.inspire.calibration import Calibration
 from dexloop.robot.drivers.realman.protocol import ETHERNET_PERIOD
@@ -25,15 +24,13 @@ from dexloop.robot.safety import SafetyLimits
 from dexloop.robot.toml_section import Section, read_toml
 from dexloop.sim.control import ActionForm, ControlLimits
 from dexloop.sim.kinematics import JOINT_LIMITS
-from dexloop.sim.scene import CAMERAS, Mounting, SceneConfig, View
+from dexloop.sim.scene import Mounting
 
 Transport = Literal["eb90", "modbus-rtu", "modbus-tcp", "arm-relay"]
 TRANSPORTS: tuple[Transport, ...] = ("eb90", "modbus-rtu", "modbus-tcp", "arm-relay")
-CAMERA_KINDS = ("realsense", "uvc", "zed2")
 
 _SIX = 6
 _REACH = 2.0
-_PIXELS = 4096
 # Nobody waits for the thread that asks the hand, so that it may ask for longer than a control loop could [s].
 _EXCHANGE = 0.2
 # Slower fingers press less beyond the force at which they stop, and at full speed that is a multiple of it.
@@ -104,16 +101,6 @@ class HandSection:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraSection:
-    """driver: the device and its mode. size: height and width of its pictures [pixels], after crop and resizing.
-    view: where it is and what these pictures span, for simulated ones."""
-
-    driver: RealSenseConfig | UvcConfig
-    size: tuple[int, ...]
-    view: View
-
-
-@dataclass(frozen=True, slots=True)
 class ControlSection:
     """hz: control rate [Hz]. action: form of actions. limits: of commanded motion."""
 
@@ -177,7 +164,7 @@ def read_robot(path: Path) -> RobotFile:
     robot = RobotFile(
         arm=_arm(whole.section("arm")),
         hand=_hand(whole.section("hand")),
-        cameras=_cameras(whole.section("cameras", needed=False)),
+        cameras=read_cameras(whole.section("cameras", needed=False)),
         control=control,
         safety=safety,
         stale=stale,
@@ -232,84 +219,6 @@ def _hand(section: Section) -> HandSection:
     )
     section.end()
     return hand
-
-
-def _cameras(section: Section) -> dict[str, CameraSection]:
-    found: dict[str, CameraSection] = {}
-    views = {"chest": SceneConfig().chest, "head": SceneConfig().head}
-    for name in CAMERAS:
-        if section.has(name):
-            found[name] = _camera(name, section.section(name), views[name])
-    section.end()
-    return found
-
-
-def _camera(name: str, section: Section, view: View) -> CameraSection:
-    kind = section.choice("kind", CAMERA_KINDS)
-    part = _picture(section)
-    if kind == "realsense":
-        driver = _realsense(name, section, part)
-    elif kind == "uvc":
-        driver = _uvc(name, section, part)
-    else:
-        driver = cameras.zed2(name, section.text("device"), part)
-    far = [5.0] * 3
-    near = [-v for v in far]
-    x, y, z = section.numbers("position", "m", near, far, view.position)
-    a, b, c = section.numbers("target", "m", near, far, view.target)
-    if math.hypot(x - a, y - b) < 0.01:
-        raise section.refuse("target lies straight above or below the camera")
-    fovy = section.number("fovy", "degrees", 5.0, 120.0, view.fovy)
-    section.end()
-    across = driver.width if isinstance(driver, RealSenseConfig) or driver.part == "whole" else driver.width // 2
-    size = part.size or (part.crop[2:] if part.crop is not None else (driver.height, across))
-    return CameraSection(driver, size, View((x, y, z), (a, b, c), fovy))
-
-
-def _picture(section: Section) -> cameras.View:
-    crop = size = None
-    if section.has("crop"):
-        top, left, height, width = section.integers("crop", 4, 0, _PIXELS)
-        if min(height, width) < 1:
-            raise section.refuse(f"crop (top, left, height, width) leaves no pixels: {[top, left, height, width]}")
-        crop = (top, left, height, width)
-    if section.has("size"):
-        down, across = section.integers("size", 2, 16, _PIXELS)
-        size = (down, across)
-    return cameras.View(crop, size)
-
-
-def _realsense(name: str, section: Section, part: cameras.View) -> RealSenseConfig:
-    height, width = section.integers("mode", 2, 16, _PIXELS, (480, 640))
-    return RealSenseConfig(
-        name=name,
-        serial=section.text("serial"),
-        height=height,
-        width=width,
-        fps=section.integer("fps", 1, 120, 30),
-        exposure=_optional(section, "exposure", "s", 1e-5, 0.2),
-        white_balance=_optional(section, "white_balance", "K", 2000.0, 10000.0),
-        view=part,
-    )
-
-
-def _uvc(name: str, section: Section, part: cameras.View) -> UvcConfig:
-    height, width = section.integers("mode", 2, 16, _PIXELS, (480, 640))
-    return UvcConfig(
-        name=name,
-        device=section.text("device"),
-        height=height,
-        width=width,
-        fps=section.number("fps", "Hz", 1.0, 120.0, 30.0),
-        fourcc=section.text("fourcc", "MJPG"),
-        exposure=_optional(section, "exposure", "s", 1e-5, 0.2),
-        white_balance=_optional(section, "white_balance", "K", 2000.0, 10000.0),
-        view=part,
-    )
-
-
-def _optional(section: Section, key: str, unit: str, low: float, high: float) -> float | None:
-    return section.number(key, unit, low, high) if section.has(key) else None
 
 
 def _control(section: Section, workspace: Section) -> ControlSection:

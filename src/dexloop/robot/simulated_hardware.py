@@ -25,7 +25,7 @@ from dexloop.robot.simulators.inspire.pty_server import LineTiming
 from dexloop.robot.simulators.inspire.serve_eb90 import serve_eb90
 from dexloop.robot.simulators.inspire.serve_rtu import serve_rtu
 from dexloop.robot.simulators.inspire.serve_tcp import ModbusTcpHand
-from dexloop.robot.simulators.mujoco_cameras import SimulatedCamera, SimulatedCameras
+from dexloop.robot.simulators.mujoco_cameras import SimulatedCamera, SimulatedCameras, optics
 from dexloop.robot.simulators.mujoco_robot import MujocoRobot
 from dexloop.robot.simulators.realman import RealmanSimulator
 from dexloop.sim.config import SimConfig
@@ -67,7 +67,7 @@ class SimulatedHardware:
             hand = self._serve_hand(file.hand, opened)
             self.cameras: Sequence[SimulatedCamera] = ()
             if file.cameras:
-                eyes = SimulatedCameras(self.robot, {name: (c.size[0], c.size[1]) for name, c in file.cameras.items()})
+                eyes = SimulatedCameras(self.robot, {name: optics(section) for name, section in file.cameras.items()})
                 opened.callback(eyes.close)
                 self.cameras = [SimulatedCamera(name, eyes) for name in file.cameras]
             self.file = replace(

@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 
+from dexloop.robot.camera_sections import CameraSection
 from dexloop.robot.devices import DeviceError, Frame
+from dexloop.robot.drivers.cameras import Intrinsics, View
 from dexloop.robot.simulators.mujoco_robot import MujocoRobot
 
 _PERIOD = 1.0 / 30.0
+# So many pixels a side there are for each of a hand view's. Rendering is paid by the pixel.
+_FINER = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """whole: height and width of what the device is to send [pixels]. view: what becomes of it. lens: of it."""
+
+    whole: tuple[int, int]
+    view: View
+    lens: Intrinsics
+
+
+def optics(section: CameraSection) -> Optics:
+    """A camera that shows what the section's does: just that, or, where a hand view is cut from it, as finely as that
+    needs at the distance of what the camera looks at.
+
+    Then it also reaches as far to both sides of the crop as the device does on the side where that ends first.
+    """
+    height, width = section.size
+    side, half = 0, math.tan(math.radians(section.view.fovy) / 2.0)
+    if section.hand_view:
+        _, left, high, wide = section.crop
+        span = 2.0 * half * math.dist(section.view.position, section.view.target)
+        height = min(high, max(height, math.ceil(_FINER * height * span / section.hand_view)))
+        width = round(height * wide / high)
+        side = max(0, round(height * min(left, section.whole[1] - left - wide) / high))
+    whole = (height, width + 2 * side)
+    focal = height / 2.0 / half
+    lens = Intrinsics(focal, focal, (whole[1] - 1) / 2.0, (height - 1) / 2.0)
+    return Optics(whole, View((0, side, height, width), section.size), lens)
 
 
 class SimulatedCameras:
     """Takes a picture with every camera 30 times a second, until ``close``.
 
-    sizes: height and width of each camera's pictures [pixels]. Raises DexloopError without OpenGL.
+    cameras: by their names in the scene. Raises DexloopError without OpenGL.
     """
 
-    def __init__(self, robot: MujocoRobot, sizes: Mapping[str, tuple[int, int]]) -> None:
-        self._robot, self._sizes = robot, dict(sizes)
+    def __init__(self, robot: MujocoRobot, cameras: Mapping[str, Optics]) -> None:
+        self._robot, self.optics = robot, dict(cameras)
         self._frames: dict[str, Frame] = {}
         self._failure: str | None = None
         self._closing = threading.Event()
@@ -47,9 +82,10 @@ class SimulatedCameras:
             counter, due = 0, time.monotonic()
             while not self._closing.wait(max(0.0, due - time.monotonic())):
                 due, counter = max(due, time.monotonic() - _PERIOD) + _PERIOD, counter + 1
-                for camera, (height, width) in self._sizes.items():
+                for camera, seen in self.optics.items():
                     seconds = time.monotonic()
-                    self._frames[camera] = Frame(picture(camera, height, width), counter, seconds)
+                    whole = picture(camera, *seen.whole)
+                    self._frames[camera] = Frame(seen.view.of(whole), counter, seconds, whole)
                 if not begun.done():
                     begun.set_result(None)
         except Exception as error:
@@ -63,6 +99,11 @@ class SimulatedCamera:
 
     def __init__(self, name: str, cameras: SimulatedCameras) -> None:
         self.name, self._cameras = name, cameras
+
+    @property
+    def whole_intrinsics(self) -> Intrinsics | None:
+        """Of ``Frame.whole``."""
+        return self._cameras.optics[self.name].lens
 
     def read(self) -> Frame:
         """The newest picture."""

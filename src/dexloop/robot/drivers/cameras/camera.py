@@ -82,6 +82,7 @@ class LiveCamera:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
         self._intrinsics: Intrinsics | None = None
+        self._whole_intrinsics: Intrinsics | None = None
         self._error: str | None = None
         self._heard = time.monotonic()
         self._shot: Shot | None = None
@@ -106,6 +107,11 @@ class LiveCamera:
     def intrinsics(self) -> Intrinsics | None:
         """Of the pictures that ``latest`` gives, crop and size included; None where nobody knows them."""
         return self._intrinsics
+
+    @property
+    def whole_intrinsics(self) -> Intrinsics | None:
+        """Of ``Frame.whole``, what the device sends; None where nobody knows them."""
+        return self._whole_intrinsics
 
     def latest(self) -> Frame:
         """The newest picture, without waiting. The caller must not write into it.
@@ -161,10 +167,11 @@ class LiveCamera:
         frame = self._frame
         if frame is None or old is None or not _same(old, shot):
             counter = 1 if frame is None else frame.counter + 1
-            frame = Frame(self._view.of(shot.image), counter, now)
+            frame = Frame(self._view.of(shot.image), counter, now, shot.image)
         known = source.intrinsics
         with self._changed:
             self._frame, self._heard, self._error = frame, now, None
+            self._whole_intrinsics = known
             self._intrinsics = known and self._view.intrinsics(known, shot.image.shape)
             self._changed.notify_all()
 
