@@ -196,6 +196,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "cloning_absolute": lambda config: replace(config, cloning=replace(config.cloning, error="absolute")),
         "rollout_noise": _record(rollout_noise=0.3),
         "classifier_1200": lambda config: replace(config, classifier=replace(config.classifier, updates=1_200)),
+        "crops_4": lambda config: replace(config, representation=replace(config.representation, crops=4)),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )

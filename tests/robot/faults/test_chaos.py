@@ -1,4 +1,4 @@
-"""Half a minute of random faults while the scripted operator works."""
+"""A minute of random faults while the scripted operator works."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CHAOS = Path(__file__).parents[3] / "benchmarks" / "chaos.py"
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="clocks of processes are compared, as Linux allows")
-def test_half_a_minute_of_chaos_loses_nothing_and_exceeds_nothing(tmp_path: Path) -> None:
+def test_a_minute_of_chaos_loses_nothing_and_exceeds_nothing(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"
     done = subprocess.run(
-        [sys.executable, str(CHAOS), "--seconds=30", "--seed=2", f"--out={out}"],
+        [sys.executable, str(CHAOS), "--seconds=60", "--seed=2", f"--out={out}"],
         capture_output=True,
         text=True,
         timeout=280,
@@ -29,8 +29,8 @@ def test_half_a_minute_of_chaos_loses_nothing_and_exceeds_nothing(tmp_path: Path
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     summary = json.loads(out.read_text(encoding="utf-8"))
     assert summary["violations"] == []
-    assert summary["faults"] >= 3 and summary["episodes_finished"] >= 1
-    assert summary["setpoints"] > 300 and summary["actions_executed"] > 50
+    assert summary["faults"] >= 6 and summary["episodes_finished"] >= 1
+    assert summary["setpoints"] > 600 and summary["actions_executed"] > 100
     assert summary["episodes_lost"] == summary["setpoints_beyond_a_limit"] == 0
     assert summary["actions_executed_after_expiry"] == 0
 
