@@ -314,7 +314,7 @@ def test_a_robots_hand_views_are_those_of_the_simulation(tmp_path: Path) -> None
     for name in config.views:
         there, here = expected[name].astype(int), seen[name].astype(int)
         off = np.abs(there - here)[2:-2, 2:-2].mean()
-        assert off < 3.0, f"{name}: {off:.2f} of 255"
+        assert off < 5.0, f"{name}: {off:.2f} of 255"
         for shift in ((0, 2), (2, 0), (0, -2), (-2, 0)):
             moved = np.abs(np.roll(here, shift, (0, 1)) - there)[2:-2, 2:-2].mean()
             assert moved > 2.0 * off, f"{name}, {shift}: {moved:.2f}, {off:.2f}"
