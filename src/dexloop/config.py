@@ -49,8 +49,8 @@ class RecordConfig:
             raise DexloopError(f"--record.episodes must be at least 1, got {self.episodes}")
         if self.rollouts < 0:
             raise DexloopError(f"--record.rollouts must not be negative, got {self.rollouts}")
-        if not self.rollout_noise >= 0:
-            raise DexloopError(f"--record.rollout-noise must not be negative, got {self.rollout_noise}")
+        if not 0 <= self.rollout_noise < float("inf"):
+            raise DexloopError(f"--record.rollout-noise must be finite and not negative, got {self.rollout_noise}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dexloop.algorithms.sac import ActorCriticConfig
+from dexloop.errors import DexloopError
 from dexloop.networks.close_up import CloseUp
 from dexloop.networks.critics import EnsembleCritic
 
@@ -53,3 +55,8 @@ def test_critics_with_a_close_up_value_actions_alike_however_they_are_asked() ->
     plain = EnsembleCritic(6, 2, members=4, width=16)
     plain.load_state_dict({k: v for k, v in critic.state_dict().items() if not k.startswith("close_up")})
     torch.testing.assert_close(plain(critic.close_up(observation), action), values)
+
+
+def test_a_close_up_of_a_negative_number_of_steps_is_refused() -> None:
+    with pytest.raises(DexloopError, match="close-up must not be negative"):
+        ActorCriticConfig(close_up=-1)

@@ -188,3 +188,9 @@ def test_every_second_rollout_is_clumsy_where_that_is_wanted(tmp_path: Path) -> 
     clumsy = [(seed - ROLLOUTS[0]) % 2 == 1 for seed in seeds(run.directory.rollouts)]
     assert [deviation > 0.4 for deviation in spread] == clumsy and set(clumsy) == {True, False}
     assert all(deviation < 0.2 for deviation, wild in zip(spread, clumsy, strict=True) if not wild)
+
+
+@pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf")])
+def test_noise_of_rollouts_that_cannot_be_meant_is_refused(noise: float) -> None:
+    with pytest.raises(DexloopError, match="rollout-noise must be finite"):
+        RecordConfig(rollout_noise=noise)

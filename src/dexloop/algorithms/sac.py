@@ -74,7 +74,9 @@ class ActorCriticConfig:
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        """Raise DexloopError for values that do not go together."""
+        """Raise DexloopError for values that do not go together, or cannot be meant."""
+        if self.close_up < 0:
+            raise DexloopError(f"--algorithm.learner.close-up must not be negative, got {self.close_up}")
         if self.learn_temperature and self.temperature <= 0:
             raise DexloopError(
                 "--algorithm.learner.learn-temperature needs a --algorithm.learner.temperature to begin at"
