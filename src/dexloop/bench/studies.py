@@ -177,6 +177,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "updates_1": _pace(1.0),
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
+        "retry_05": lambda config: replace(config, train=replace(config.train, retry_share=0.5)),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )
