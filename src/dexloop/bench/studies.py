@@ -162,6 +162,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "imitates_successes": _learner(imitates="successes"),
         "warmup_5000": _learner(warmup_updates=5_000),
         "close_up": _learner(close_up=10),
+        "averaged": _learner(policy_rate=0.002),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
         "discount_097": _replay(discount=0.97),
