@@ -1,9 +1,10 @@
-"""One tiny run for all tests that need a finished one; each gets a copy of its own."""
+"""One tiny run for all tests that need a finished one, each with a copy of its own; and commands that must fail."""
 
 from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,19 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_run(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of a finished run, to be spoiled."""
     return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def failing(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must fail, and gives its one line of error."""
+
+    def run(*arguments: str | Path) -> str:
+        capfd.readouterr()
+        assert main([str(a) for a in arguments]) == 1
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1 and err.rstrip().endswith(lines[0]), err
+        return lines[0]
+
+    return run

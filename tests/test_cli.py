@@ -25,22 +25,6 @@ from tests.data.samples import HAND_ROBOT, make_episode
 Failing = Callable[..., str]
 
 
-@pytest.fixture
-def failing(capfd: pytest.CaptureFixture[str]) -> Failing:
-    """Runs a command that must fail, and gives its one line of error."""
-
-    def run(*arguments: str | Path) -> str:
-        capfd.readouterr()
-        assert main([str(a) for a in arguments]) == 1
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        lines = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1 and err.rstrip().endswith(lines[0]), err
-        return lines[0]
-
-    return run
-
-
 def test_an_unknown_task_is_named_with_what_was_meant(failing: Failing, tmp_path: Path) -> None:
     line = failing("run", "cpu", "--out", tmp_path / "run")
     assert "TASK cpu" in line and "did you mean cup?" in line

@@ -13,7 +13,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from dexloop.bench import verbs as benches
 from dexloop.bench.studies import Selection
-from dexloop.config import RunConfig, differing, read_config
+from dexloop.config import ClientSecurity, RunConfig, differing, read_config
 from dexloop.errors import DexloopError, unknown
 from dexloop.flags import flags_of_configurations
 from dexloop.pipeline import verbs
@@ -35,6 +35,7 @@ StudyName = Annotated[str, Positional, arg(metavar="STUDY")]
 Seen = Annotated[Literal["images", "privileged"] | None, DisallowNone, arg(help_behavior_hint="")]
 Online = Annotated[OnlineLabels | None, DisallowNone, arg(help_behavior_hint="")]
 Reward = Annotated[Literal["classifier", "simulation", "person"] | None, DisallowNone, arg(help_behavior_hint="")]
+Judge = Annotated[Literal["simulation", "classifier", "person"] | None, DisallowNone, arg(help_behavior_hint="")]
 Trials = Annotated[int | None, DisallowNone, arg(help_behavior_hint="")]
 
 
@@ -172,14 +173,32 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """
         verbs.train(run, algorithm, out, robot_minutes, resume=resume, take_over=take_over, reward=reward)
 
-    def evaluate(run: RunPath, trials: Trials = None, blank: Switch = False) -> None:
+    def evaluate(
+        run: RunPath,
+        grpc: ClientSecurity,
+        trials: Trials = None,
+        blank: Switch = False,
+        robot: Name = None,
+        judge: Judge = None,
+    ) -> None:
         """Evaluate the clone and the trained policy of a run on test seeds.
 
         Args:
             run: The run directory.
+            grpc: What a robot behind a controller asks of its clients.
             trials: How many trials each; the run's own number without it.
             blank: Also evaluate the policy on blank images, as a control.
+            robot: Another robot than the run's to evaluate on: sim, gym:ID or grpc://HOST:PORT.
+            judge: With --robot, whose word success is. Without it the simulation's where there is one, else the
+                classifier's of the run, else a person's.
         """
+        if robot is not None:
+            if blank:
+                raise DexloopError("--blank is for the run's own robot; leave it out with --robot")
+            verbs.evaluate_elsewhere(run, robot, grpc, trials, judge)
+            return
+        if judge is not None:
+            raise DexloopError("--judge goes with --robot; the run's own robot has its judge")
         verbs.evaluate(verbs.open_run(run), trials, blank=blank)
 
     def report(run: RunPath) -> None:

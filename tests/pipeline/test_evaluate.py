@@ -213,8 +213,8 @@ def test_the_judge_of_a_run_comes_and_goes_with_the_trials(tmp_path: Path, monke
     monkeypatch.setattr("tests.lift.make_watcher", make, raising=False)
     config = RunConfig(reward="person", operator="tests.lift:make_watcher", trials=2)
     run = RunDirectory(tmp_path)
-    found = evaluate_in_run(config, run, lift()[1], UP, "bc")
+    found = evaluate_in_run(config, run, lift()[1], UP, "bc", "person")
     assert found.steps == (2, None) and found.judged_by == "person" and closed == [True]
     dumb = replace(config, train=TrainConfig(take_over="scripted"))
     with pytest.raises(DexloopError, match=r"--train\.take-over scripted never says whether an episode succeeded"):
-        evaluate_in_run(dumb, run, lift()[1], UP, "bc")
+        evaluate_in_run(dumb, run, lift()[1], UP, "bc", "person")

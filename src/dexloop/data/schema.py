@@ -189,6 +189,25 @@ def check_spec(spec: RobotSpec) -> None:
         raise DexloopError(f"robot {spec.name!r}: needs an action, proprioception and a control rate to be stored")
 
 
+def check_same_kind(learned: RobotSpec, given: RobotSpec, observation: str) -> None:
+    """Raise DexloopError where a policy that learned on one robot cannot act on the other.
+
+    observation: of the policy, images or privileged. Cameras that it was not trained with do no harm.
+    """
+    pairs: dict[str, tuple[object, object]] = {
+        "action size": (learned.action.size, given.action.size),
+        "proprioception size": (learned.observation.proprio, given.observation.proprio),
+        "control rate [Hz]": (float(learned.control_hz), float(given.control_hz)),
+    }
+    if observation == "privileged":
+        pairs["privileged size"] = (learned.observation.privileged, given.observation.privileged)
+    for name, size in _sizes(learned).items():
+        pairs[f"camera {name} [pixels]"] = (size, _sizes(given).get(name))
+    for what, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise DexloopError(f"robot {given.name!r}: the policy's {what} is {ours}, the robot's is {theirs}")
+
+
 def check_same_robot(path: Path, stored: RobotSpec, wanted: RobotSpec) -> None:
     """Raise DexloopError where episodes of ``wanted`` do not fit a dataset of ``stored``."""
     pairs = {

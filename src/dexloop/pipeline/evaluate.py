@@ -82,10 +82,15 @@ class BrokenOff(DexloopError):
 
 
 def evaluate_in_run(
-    config: RunConfig, run: RunDirectory, robot: Robot, policy: Policy, name: str, earlier: Evaluation | None = None
+    config: RunConfig,
+    run: RunDirectory,
+    robot: Robot,
+    policy: Policy,
+    name: str,
+    judged_by: JudgedBy,
+    earlier: Evaluation | None = None,
 ) -> Evaluation:
-    """The configured number of trials of ``policy``, judged by whoever does in this run; as ``evaluate_policy``."""
-    judged_by = who_judges(config, run)
+    """The configured number of trials of ``policy``, with the classifier of this run; as ``evaluate_policy``."""
     classifier = None
     if config.reward == "classifier" and run.classifier.is_file():
         classifier = training_reward(config, run, robot.spec)

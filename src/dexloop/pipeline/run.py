@@ -18,6 +18,7 @@ from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import (
     BrokenOff,
     Evaluation,
+    JudgedBy,
     demonstrations_judged_by,
     evaluate_in_run,
     steps_to_success,
@@ -51,11 +52,15 @@ from dexloop.types import Observation
 
 @dataclass(slots=True)
 class Run:
-    """A run directory with its configuration and robot: what every verb works on."""
+    """A run directory with its configuration and robot: what every verb works on.
+
+    judge: whose word a trial's success is; None for whom the configuration and the demonstrations say.
+    """
 
     directory: RunDirectory
     config: RunConfig
     robot: Robot
+    judge: JudgedBy | None = None
 
     def record(self) -> None:
         """Demonstrations, frozen once there are enough of them; the run directory is made where there is none yet."""
@@ -129,16 +134,16 @@ class Run:
         Raises DexloopError where it is broken off; the finished trials are in ``evaluation.json`` then.
         """
         digest = None if file is None else digest_of(file, self.directory.classifier)
-        earlier = None
+        earlier, judge = None, self.judge or who_judges(self.config, self.directory)
         if digest is not None:
-            found, judge = entry_of(self._evaluations(), name), who_judges(self.config, self.directory)
+            found = entry_of(self._evaluations(), name)
             earlier = earlier_trials(found, digest, judge, self.config.trials)
         if earlier is not None:
             say(f"evaluate {name}: goes on after {earlier.trials} of {self.config.trials} trials")
         steps = self.operator_steps() if robot_minutes else 0
         facts = {} if digest is None else {"digest": digest}
         try:
-            result = evaluate_in_run(self.config, self.directory, self.robot, policy, name, earlier)
+            result = evaluate_in_run(self.config, self.directory, self.robot, policy, name, judge, earlier)
         except BrokenOff as broken:
             if broken.done.trials == 0:
                 raise

@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from dexloop import doctor as checks
-from dexloop.config import RunConfig, config_to_json, read_config
+from dexloop.config import ClientSecurity, RunConfig, config_to_json, read_config
 from dexloop.core import Robot
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.schema import check_same_kind
 from dexloop.errors import DexloopError, unknown
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.blank import BlankImages
+from dexloop.pipeline.evaluate import JudgedBy
 from dexloop.pipeline.labelling import label_run
 from dexloop.pipeline.operators import opened_take_over
 from dexloop.pipeline.prior import require_backbone
@@ -167,19 +170,48 @@ def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
         target.config = replace(target.config, trials=trials)
     minutes = target.robot_minutes()
     target.evaluate_demonstrations()
-    policies = {"bc": target.directory.prior, target.config.algorithm.name: target.directory.policy}
-    if not any(file.is_file() for file in policies.values()):
-        root = target.directory.root
-        raise DexloopError(f"{root} has no policy to evaluate; make one with: dexloop pretrain {root}")
-    for name, file in policies.items():
-        if not file.is_file():
-            continue
+    for name, file in _policies(target).items():
         agent = load_agent(file).agent
         if not target.is_evaluated(name, file):
             target.evaluate(name, agent, minutes if name != "bc" else 0.0, file)
             film(target, name, agent)
         if blank and name != "bc" and not target.is_evaluated("blank_images", file):
             target.evaluate("blank_images", BlankImages(agent), minutes, file)
+
+
+def evaluate_elsewhere(
+    path: Path, robot: str, security: ClientSecurity, trials: int | None, judge: JudgedBy | None
+) -> None:
+    """Clone and trained policy of the run at ``path``, as far as they are there, on another robot than the run's.
+
+    judge: whose word success is; None for the robot's own where it shows its state, as simulations do, else for the
+    run's classifier, and for a person where there is none. Raises DexloopError where the robot is not of the kind that
+    the run's demonstrations are from.
+    """
+    directory = RunDirectory(path)
+    directory.check_format()
+    config = replace(read_config(directory.config), robot=robot, grpc=security)
+    if trials is not None:
+        config = replace(config, trials=trials)
+    target = Run(directory, config, open_robot(config))
+    check_same_kind(EpisodeDataset.open(directory.demos).spec, target.robot.spec, config.observation)
+    silent: JudgedBy = "classifier" if directory.classifier.is_file() else "person"
+    target.judge = judge or ("simulation" if target.robot.spec.observation.privileged else silent)
+    minutes = target.robot_minutes()
+    for policy, file in _policies(target).items():
+        name = f"{policy} on {target.robot.spec.name}"
+        if not target.is_evaluated(name, file):
+            target.evaluate(name, load_agent(file).agent, minutes if policy != "bc" else 0.0, file)
+
+
+def _policies(target: Run) -> dict[str, Path]:
+    """The policies of a run by their names, the clone first; raises DexloopError where there is none."""
+    files = {"bc": target.directory.prior, target.config.algorithm.name: target.directory.policy}
+    found = {name: file for name, file in files.items() if file.is_file()}
+    if not found:
+        root = target.directory.root
+        raise DexloopError(f"{root} has no policy to evaluate; make one with: dexloop pretrain {root}")
+    return found
 
 
 def report(target: Run) -> None:
