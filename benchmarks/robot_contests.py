@@ -31,7 +31,7 @@ def cameras(scale: Scale) -> Contest:
     stepping: list[Contestant] = []
     try:
         for size in (64, 84, 128):
-            env = DexEnv(image_size=size, end_on_success=False, max_seconds=_NO_DEADLINE)
+            env = DexEnv(image_size=size, hand_view=0.0, end_on_success=False, max_seconds=_NO_DEADLINE)
             stepping.append(_stepping(f"cameras/steps-{size}", env, scale.env_steps))
             env.reset(seed=0)
         env = DexEnv(observation="privileged")

@@ -36,7 +36,7 @@ def test_record(tmp_path: Path) -> None:
     said = run(tmp_path, example("record"), "two")
     assert said.count("success True") == 2
     dataset = EpisodeDataset.open(tmp_path / "two")
-    assert len(dataset) == 2 and set(dataset.frames(0)) == {"chest", "head"}
+    assert len(dataset) == 2 and set(dataset.frames(0)) == {"chest", "head", "chest_hand", "head_hand"}
 
 
 def test_train_then_evaluate(tmp_path: Path) -> None:

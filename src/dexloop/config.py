@@ -40,7 +40,7 @@ class RecordConfig:
     episodes: int = 40
     tail_seconds: float = 1.0
     rollouts: int = 30
-    rollout_noise: float = 0.0
+    rollout_noise: float = 0.3
     imperfection: Imperfection = HUMAN
 
     def __post_init__(self) -> None:

@@ -19,7 +19,15 @@ IBORL = AlgorithmConfig(
     exploration=0.05,
     # A horizon of 67 steps: with 33 the policy, soon twice as fast as its demonstrations, gives up success for speed.
     replay=ReplayConfig(discount=0.985),
-    learner=ActorCriticConfig(members=5, extraction="weighted", beta=0.03, climb=1.0),
+    learner=ActorCriticConfig(
+        members=5,
+        extraction="weighted",
+        imitates="successes",
+        beta=0.03,
+        climb=1.0,
+        warmup_updates=5_000,
+        close_up=10,
+    ),
     regulariser=RegulariserConfig(alpha=1.0),
     pace=PaceConfig(updates_per_step=2.0),
 )

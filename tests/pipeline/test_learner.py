@@ -173,16 +173,15 @@ def test_a_replay_in_a_file_gives_the_same_policy_and_leaves_nothing(run: RunDir
     assert names[0] == names[1]
 
 
-def test_crops_reach_clone_and_learner_and_are_reproducible(tmp_path: Path) -> None:
+def test_crops_reach_the_learner_alone_and_are_reproducible(tmp_path: Path) -> None:
     config = replace(CONFIG, representation=replace(CONFIG.representation, crops=2))
     one, two = made(tmp_path / "one", config), made(tmp_path / "two", config)
     assert one.prior.read_bytes() == two.prior.read_bytes()
     plain = made(tmp_path / "plain")
-    assert one.prior.read_bytes() != plain.prior.read_bytes(), "the clone learns on them"
+    assert one.prior.read_bytes() == plain.prior.read_bytes(), "the clone sees pictures as they are"
     policy = train(one, config)
     assert policy == train(two, config)
-    shutil.copy(one.prior, plain.prior)
-    assert policy != train(plain), "and so do the critics"
+    assert policy != train(plain)
     shutil.rmtree(two.features)
     for run in (one, two):
         send(run, 30)

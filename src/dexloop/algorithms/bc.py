@@ -32,7 +32,7 @@ class CloningConfig:
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     input_noise: float = 0.2
-    error: Literal["absolute", "squared"] = "squared"
+    error: Literal["absolute", "squared"] = "absolute"
     policy_ignores: tuple[str, ...] = ("target_", "remaining_time")
 
 

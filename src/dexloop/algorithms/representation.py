@@ -29,8 +29,9 @@ class RepresentationConfig:
     reconstruction_weight: of redrawing each picture, small, from the features of its own camera: to draw what moves
     they must tell where it is (deep spatial autoencoders, arXiv 1509.06113).
     proprio_dropout: how often the action head must do without proprioception, so that it looks.
-    crops: versions of each frame that clone and critics learn on, the first as it is and the others shifted as
-    in the encoder's training; a batch draws one for each observation and, on its own, one for what followed it.
+    crops: versions of each frame that online learning draws from, the first as it is and the others shifted as in the
+    encoder's training; a batch draws one for each observation and, on its own, one for what followed it. The clone
+    learns on frames as they are.
     """
 
     updates: int = 1_500
@@ -40,9 +41,9 @@ class RepresentationConfig:
     shift: int = 3
     horizons: tuple[int, ...] = (5, 10, 20, 40)
     prediction_weight: float = 1.0
-    reconstruction_weight: float = 0.0
+    reconstruction_weight: float = 1.0
     proprio_dropout: float = 0.3
-    crops: int = 1
+    crops: int = 4
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""

@@ -148,6 +148,10 @@ def _regulariser(**fields: object) -> Change:
     return _algorithm(lambda a: replace(a, regulariser=a.regulariser and replace(a.regulariser, **fields)))
 
 
+def _representation(**fields: object) -> Change:
+    return lambda config: replace(config, representation=replace(config.representation, **fields))
+
+
 def _record(**fields: object) -> Change:
     return lambda config: replace(config, record=replace(config.record, **fields))
 
@@ -159,9 +163,10 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "alpha_3": _regulariser(alpha=3.0),
         "objective_algorithm1": _regulariser(objective="algorithm1"),
         "gradient": _learner(extraction="gradient"),
-        "imitates_successes": _learner(imitates="successes"),
-        "warmup_5000": _learner(warmup_updates=5_000),
-        "close_up": _learner(close_up=10),
+        "imitates_all": _learner(imitates="all"),
+        "warmup_2000": _learner(warmup_updates=2_000),
+        "no_close_up": _learner(close_up=0),
+        "crops_1": _representation(crops=1),
         "averaged": _learner(policy_rate=0.002),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
@@ -191,14 +196,11 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "demonstrations_clean": _record(imperfection=CLEAN),
         "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
         "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
-        "hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.2)),
-        "reconstruction": lambda config: replace(
-            config, representation=replace(config.representation, reconstruction_weight=1.0)
-        ),
-        "cloning_absolute": lambda config: replace(config, cloning=replace(config.cloning, error="absolute")),
-        "rollout_noise": _record(rollout_noise=0.3),
-        "classifier_1200": lambda config: replace(config, classifier=replace(config.classifier, updates=1_200)),
-        "crops_4": lambda config: replace(config, representation=replace(config.representation, crops=4)),
+        "no_hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.0)),
+        "no_reconstruction": _representation(reconstruction_weight=0.0),
+        "cloning_squared": lambda config: replace(config, cloning=replace(config.cloning, error="squared")),
+        "no_rollout_noise": _record(rollout_noise=0.0),
+        "classifier_600": lambda config: replace(config, classifier=replace(config.classifier, updates=600)),
         "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
     }
 )
@@ -208,7 +210,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
 def ablation_cells(selection: Selection) -> list[Cell]:
     """The default with one thing changed, on tuning trials; these numbers choose settings and support no claim.
 
-    Names that are joined with "+" are changes made together: hand_view+imitates_successes.
+    Names that are joined with "+" are changes made together: no_hand_view+climb_0.
     """
     changes = {**ABLATIONS, **PRIORS}
     selection.check(tuple(changes))

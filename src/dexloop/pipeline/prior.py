@@ -69,9 +69,8 @@ def pretrain(config: RunConfig, spec: RobotSpec, demonstrations: Sequence[Episod
     agent.latent.requires_grad_(False)
 
     rows = sum(len(e) + 1 for e in demonstrations)
-    crops, shift = config.representation.crops, config.representation.shift
-    encoder = EpisodeEncoder(agent.latent, crops=crops, shift=shift)
-    replay = Replay(agent.latent.size, spec.action.size, ReplayConfig(capacity=rows), crops=crops, seed=config.seed)
+    encoder = EpisodeEncoder(agent.latent)
+    replay = Replay(agent.latent.size, spec.action.size, ReplayConfig(capacity=rows), seed=config.seed)
     for index, episode in enumerate(until_success(e) for e in demonstrations):
         key = f"demos/{index}"
         add_episode(replay, key, episode, encoder(key, episode), demonstration=True, online=False)

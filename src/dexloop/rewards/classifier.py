@@ -31,7 +31,7 @@ class ClassifierConfig:
     which may look the same and teach nothing [s].
     """
 
-    updates: int = 600
+    updates: int = 1_200
     batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3

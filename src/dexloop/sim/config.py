@@ -30,7 +30,7 @@ class SimConfig:
     task: str = "cup"
     control_hz: float = 10.0
     image_size: int = 64
-    hand_view: float = 0.0
+    hand_view: float = 0.2
     observation: Literal["images", "privileged"] = "images"
     privileged: bool = False
     action: ActionForm = "delta"
