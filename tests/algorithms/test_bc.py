@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from dexloop.algorithms.bc import CloningConfig, clone
 from dexloop.data.replay import Replay, ReplayConfig
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.errors import DexloopError
+from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble, PolicyHead
 
 MAP = torch.tensor([[0.6, -0.3, 0.0], [0.1, 0.2, -0.5]])
 
@@ -30,7 +32,7 @@ def demonstrations(episodes: int = 10, length: int = 20) -> Replay:
     return replay
 
 
-def error(policy: GaussianPolicy) -> float:
+def error(policy: PolicyHead) -> float:
     torch.manual_seed(4)
     unseen = torch.rand(500, 3) * 2 - 1
     with torch.no_grad():
@@ -101,3 +103,18 @@ def test_the_absolute_error_does_what_was_done_more_often_and_the_squared_one_so
         means.append(policy.mean(torch.zeros(1, 1)).item())
     assert abs(means[0] - 0.5) < 0.05
     assert abs(means[1] - 0.3) < 0.05
+
+
+def test_every_head_of_an_ensemble_is_a_clone_by_itself() -> None:
+    torch.manual_seed(0)
+    many = PolicyEnsemble([GaussianPolicy(3, 2, width=64) for _ in range(3)])
+    clone(many, demonstrations(), CloningConfig(updates=400, batch=128, learning_rate=2e-3, input_noise=0.0))
+    alone = [error(head) for head in many.heads]
+    assert max(alone) < 0.01 and len(set(alone)) == 3
+    assert error(many) < sum(alone) / 3, "their mean is better than they are in the mean (Jensen)"
+
+
+@pytest.mark.parametrize("members", [0, 101])
+def test_a_number_of_heads_that_cannot_be_meant_is_refused(members: int) -> None:
+    with pytest.raises(DexloopError, match=r"--cloning\.members must lie in"):
+        CloningConfig(members=members)

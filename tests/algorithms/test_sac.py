@@ -17,7 +17,7 @@ from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
 from dexloop.data.replay import Replay, ReplayConfig
 from dexloop.errors import DexloopError
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble
 from tests.algorithms import reach
 from tests.algorithms.plain import PlainActorCritic
 
@@ -74,6 +74,29 @@ def test_it_solves_a_small_reach_from_a_sparse_reward(config: ActorCriticConfig)
 def parameters(made: ActorCritic) -> list[torch.Tensor]:
     modules = (made.policy, made.critic, made.target)
     return [p.detach().clone() for m in modules for p in m.parameters()] + [made.log_temperature.detach().clone()]
+
+
+def test_the_heads_of_an_ensemble_imitate_each_by_itself() -> None:
+    """Two heads that are off to both sides are right in the mean, and are still pulled towards what was done."""
+    made = learner(replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0))
+    policy = PolicyEnsemble([GaussianPolicy(2, 1, width=32) for _ in range(2)])
+    with torch.no_grad():
+        for head, bias in zip(policy.heads, (0.5, -0.5), strict=True):
+            head.mean_layer.weight.zero_()
+            head.mean_layer.bias.fill_(bias)
+    made = ActorCritic(policy, made.replay, made.config, latent_size=2, action_size=1)
+    made.replay.add(
+        "still",
+        torch.zeros(21, 1, 2),
+        torch.zeros(20, 1),
+        torch.ones(20),
+        terminated=True,
+        demonstration=True,
+        online=True,
+    )
+    for _ in range(150):
+        made.update()
+    assert all(abs(head.mean(torch.zeros(1, 2)).item()) < 0.1 for head in policy.heads)
 
 
 def test_while_warming_up_only_the_critics_learn() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble
 
 
 def policy(**options: object) -> GaussianPolicy:
@@ -79,3 +81,43 @@ def test_samples_are_differentiable_through_mean_and_deviation() -> None:
     assert head.deviation_layer is not None
     for layer in (head.mean_layer, head.deviation_layer):
         assert layer.weight.grad is not None and layer.weight.grad.abs().sum() > 0
+
+
+def ensemble(members: int = 3, **options: object) -> PolicyEnsemble:
+    torch.manual_seed(0)
+    return PolicyEnsemble([GaussianPolicy(6, 3, width=32, **options) for _ in range(members)])  # type: ignore[arg-type]
+
+
+def test_an_ensemble_acts_on_the_mean_of_what_its_heads_would_do() -> None:
+    many, observation = ensemble(), torch.randn(50, 6)
+    with torch.no_grad():
+        for head, bias in zip(many.heads, (4.0, -1.0, 0.3), strict=True):
+            head.mean_layer.bias.fill_(bias)
+    expected = sum(torch.tanh(head(observation)[0]) for head in many.heads) / 3
+    torch.testing.assert_close(many.mean(observation), expected)
+    torch.testing.assert_close(torch.tanh(many(observation)[0]), expected)
+    assert not torch.allclose(many.heads[0].mean(observation), expected, atol=0.1)
+
+
+def test_an_ensemble_of_saturated_heads_stays_finite_and_learns_on() -> None:
+    many, observation = ensemble(), torch.randn(20, 6)
+    with torch.no_grad():
+        for head in many.heads:
+            head.mean_layer.bias.fill_(30.0)
+    mean, _ = many(observation)
+    action, log_prob = many.sample(observation)
+    assert torch.isfinite(mean).all() and torch.isfinite(log_prob).all() and (action > 0.99).all()
+    action.sum().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in many.parameters())
+
+
+def test_the_deviation_of_an_ensemble_is_that_of_its_heads() -> None:
+    many = ensemble(standard_deviation=0.2)
+    many.log_deviation = math.log(0.3)
+    torch.testing.assert_close(many(torch.zeros(2, 6))[1].exp(), torch.full((2, 3), 0.3))
+    assert all(head.log_deviation == many.log_deviation for head in many.heads)
+    learned = ensemble(learn_deviation=True)
+    for head, bias in zip(learned.heads, (0.0, 0.3, -0.6), strict=True):
+        assert head.deviation_layer is not None
+        torch.nn.init.constant_(head.deviation_layer.bias, bias)
+    torch.testing.assert_close(learned(torch.zeros(2, 6))[1].exp(), torch.full((2, 3), 0.1 * math.exp(-0.1)))

@@ -38,12 +38,14 @@ def agent(architecture: Architecture = SMALL) -> Agent:
     return made
 
 
-def test_a_policy_read_back_acts_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_policy_read_back_acts_the_same(tmp_path: Path, members: int) -> None:
     path = tmp_path / "new" / "policy.safetensors"
-    given = agent()
-    save_agent(path, given, SMALL, version=42, note="ü")
+    architecture = replace(SMALL, members=members)
+    given = agent(architecture)
+    save_agent(path, given, architecture, version=42, note="ü")
     stored = load_agent(path)
-    assert stored.architecture == SMALL
+    assert stored.architecture == architecture and len(stored.agent.head.heads) == members
     assert stored.facts == {"version": 42, "note": "ü"}
     for observation in observations(SMALL_ROBOT, 2, 5):
         for explore in (False, True):

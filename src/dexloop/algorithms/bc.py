@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from dexloop.data.replay import Replay
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.errors import DexloopError
+from dexloop.networks.policies import PolicyHead
+
+_MOST_MEMBERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class CloningConfig:
     error: of an action, squared as in Eq. 1, or absolute as in ACT (arXiv 2304.13705). People pause, and begin to
     close a hand now a little sooner, now later. The squared error answers with the mean of doing it and not, which
     hangs half-way, the absolute one with the median, which does what was done more often.
+    members: networks that learn this side by side and whose mean acts: one answers better the more of them there are.
     input_noise: deviation of the noise on standardised observations; it keeps the clone from reading
     the next action off tiny differences that only the demonstrator's own motion has.
     policy_ignores: proprioception by the beginning of its name that the policy does not see. Where it
@@ -27,6 +32,7 @@ class CloningConfig:
     Confusion in Imitation Learning", arXiv 1905.11979); the critics see everything.
     """
 
+    members: int = 5
     updates: int = 3_000
     batch: int = 256
     learning_rate: float = 3e-4
@@ -35,23 +41,31 @@ class CloningConfig:
     error: Literal["absolute", "squared"] = "absolute"
     policy_ignores: tuple[str, ...] = ("target_", "remaining_time")
 
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if not 1 <= self.members <= _MOST_MEMBERS:
+            raise DexloopError(f"--cloning.members must lie in [1, {_MOST_MEMBERS}], got {self.members}")
+
 
 def clone(
-    policy: GaussianPolicy,
+    policy: PolicyHead,
     demonstrations: Replay,
     config: CloningConfig,
     progress: Callable[[int, float], None] = lambda update, loss: None,
 ) -> float:
-    """Minimise the mean error of the mean action on the demonstrations; return the last loss."""
+    """Minimise the mean error of each head's mean action on the demonstrations; return the last loss."""
     error = {"absolute": functional.l1_loss, "squared": functional.mse_loss}[config.error]
     optimizer = torch.optim.AdamW(
         policy.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     loss = torch.zeros(())
     for update in range(config.updates):
-        batch = demonstrations.sample(config.batch, demonstrations=1.0)
-        seen = batch.observation + config.input_noise * torch.randn_like(batch.observation)
-        loss = error(policy.mean(seen), batch.action)
+        losses: list[Tensor] = []
+        for head in policy.heads:
+            batch = demonstrations.sample(config.batch, demonstrations=1.0)
+            seen = batch.observation + config.input_noise * torch.randn_like(batch.observation)
+            losses.append(error(head.mean(seen), batch.action))
+        loss = torch.stack(losses).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dexloop.data.replay import Batch
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import PolicyHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RegulariserConfig:
 class ImitationRegulariser:
     """Holds the policy to the demonstrations as far as the critics prefer the frozen teacher to it."""
 
-    def __init__(self, teacher: GaussianPolicy, config: RegulariserConfig) -> None:
+    def __init__(self, teacher: PolicyHead, config: RegulariserConfig) -> None:
         self.teacher = teacher.requires_grad_(False)
         self.config = config
 

@@ -21,7 +21,7 @@ from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.data.replay import Batch, Replay
 from dexloop.errors import DexloopError
 from dexloop.networks.critics import EnsembleCritic
-from dexloop.networks.policies import GaussianPolicy, log_probability, squash
+from dexloop.networks.policies import PolicyHead, log_probability, squash
 
 # A batch in which hardly anything is worth imitating must not make much of the little.
 _LEAST_WEIGHT = 1e-3
@@ -93,7 +93,7 @@ class ActorCritic:
 
     def __init__(
         self,
-        policy: GaussianPolicy,
+        policy: PolicyHead,
         replay: Replay,
         config: ActorCriticConfig,
         *,
@@ -239,7 +239,9 @@ class ActorCritic:
                 weight = (advantage / config.beta).clamp(max=3.0).exp()
                 if config.imitates == "successes":
                     weight = weight * (torch.cat([online.outcome, demonstrations.outcome]) > 0)
-            error = (self.policy.mean(observation + config.input_noise * input_noise) - tried).square().sum(-1)
+            # Each head of an ensemble by itself, or they would come to lean on one another.
+            noisy = observation + config.input_noise * input_noise
+            error = torch.stack([(head.mean(noisy) - tried).square().sum(-1) for head in self.policy.heads]).mean(0)
             climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
             loss = (weight * error).mean() / weight.mean().clamp(min=_LEAST_WEIGHT) - climb
             metrics["advantage_weight"] = weight.mean()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from dexloop.algorithms.bc import CloningConfig
 from dexloop.bench.cell import Cell
 from dexloop.bench.conditions import TABLE_1
 from dexloop.config import AlgorithmConfig, RecordConfig, RunConfig, TrainConfig
@@ -201,7 +200,8 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "cloning_squared": lambda config: replace(config, cloning=replace(config.cloning, error="squared")),
         "no_rollout_noise": _record(rollout_noise=0.0),
         "classifier_600": lambda config: replace(config, classifier=replace(config.classifier, updates=600)),
-        "policy_sees_targets": lambda config: replace(config, cloning=CloningConfig(policy_ignores=())),
+        "one_clone": lambda config: replace(config, cloning=replace(config.cloning, members=1)),
+        "policy_sees_targets": lambda config: replace(config, cloning=replace(config.cloning, policy_ignores=())),
     }
 )
 """Changes of what there is before learning: other demonstrations, another clone."""

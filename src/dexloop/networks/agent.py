@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from dexloop.networks.latent import LatentEncoder
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import PolicyHead
 from dexloop.types import Observation, Proposal
 
 
 class Agent:
     """Acts with the head's mean, or samples around it when exploring."""
 
-    def __init__(self, latent: LatentEncoder, head: GaussianPolicy) -> None:
+    def __init__(self, latent: LatentEncoder, head: PolicyHead) -> None:
         self.latent = latent
         self.head = head
         self._generator = torch.Generator()

@@ -1,13 +1,17 @@
-"""The policy head: latent observation to a squashed Gaussian over actions."""
+"""The policy head: latent observation to a squashed Gaussian over actions, by one network or several."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+# What float32 can tell from 1 with room to spare: beyond it atanh is infinite.
+_LARGEST_ACTION = 1.0 - 1e-6
 
 
 class GaussianPolicy(nn.Module):
@@ -66,11 +70,64 @@ class GaussianPolicy(nn.Module):
         """The deterministic action (B, A) in (-1, 1)."""
         return torch.tanh(self.mean_layer(self.trunk(observation * self.seen)))
 
+    @property
+    def heads(self) -> list[GaussianPolicy]:
+        """This one alone; of a ``PolicyEnsemble`` there are more."""
+        return [self]
+
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """An action (B, A) and its log-probability (B,), differentiable (reparameterised)."""
-        mean, log_deviation = self(observation)
-        noise = torch.randn_like(mean)
-        return squash(mean, log_deviation, noise), log_probability(mean, log_deviation, noise)
+        return _drawn(*self(observation))
+
+
+class PolicyEnsemble(nn.Module):
+    """The same with several heads, which begin differently and whose mean is the action.
+
+    Between demonstrations, where nothing says what to do, each head goes on in a way of its own; their mean is right
+    more often than any of them (bagging without resampling, as in deep ensembles, arXiv 1612.01474).
+    """
+
+    def __init__(self, members: Sequence[GaussianPolicy]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def heads(self) -> list[GaussianPolicy]:
+        """The policies whose mean this is."""
+        return cast("list[GaussianPolicy]", list(self.members))
+
+    @property
+    def log_deviation(self) -> float:
+        """Of the noise before the tanh, where it is fixed; that of every head."""
+        return self.heads[0].log_deviation
+
+    @log_deviation.setter
+    def log_deviation(self, value: float) -> None:
+        for head in self.heads:
+            head.log_deviation = value
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation, each (B, A), of the Gaussian before the tanh."""
+        outputs = [head(observation) for head in self.heads]
+        action = torch.stack([torch.tanh(mean) for mean, _ in outputs]).mean(0)
+        deviation = torch.stack([log_deviation for _, log_deviation in outputs]).mean(0)
+        return torch.atanh(action.clamp(-_LARGEST_ACTION, _LARGEST_ACTION)), deviation
+
+    def mean(self, observation: Tensor) -> Tensor:
+        """The deterministic action (B, A) in (-1, 1)."""
+        return torch.stack([head.mean(observation) for head in self.heads]).mean(0)
+
+    def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """An action (B, A) and its log-probability (B,), differentiable (reparameterised)."""
+        return _drawn(*self(observation))
+
+
+PolicyHead = GaussianPolicy | PolicyEnsemble
+
+
+def _drawn(mean: Tensor, log_deviation: Tensor) -> tuple[Tensor, Tensor]:
+    noise = torch.randn_like(mean)
+    return squash(mean, log_deviation, noise), log_probability(mean, log_deviation, noise)
 
 
 def squash(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:

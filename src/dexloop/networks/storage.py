@@ -14,7 +14,7 @@ from dexloop.data.files import write_file
 from dexloop.networks.agent import Agent
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.latent import LatentEncoder
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble, PolicyHead
 from dexloop.networks.pretrained import build_encoder
 from dexloop.networks.tensor_files import encode_tensors, read_module
 
@@ -26,7 +26,7 @@ class Architecture:
     """What it takes to build an agent: sizes, cameras (empty: no images), encoder and policy head.
 
     A backbone's weights are the policy's own from then on: ``encoder.weights`` is None, and the hub is not asked.
-    ignored: entries of the latent that the policy head does not see.
+    members: policy heads, whose mean acts. ignored: entries of the latent that they do not see.
     """
 
     state_size: int
@@ -35,6 +35,7 @@ class Architecture:
     cameras: tuple[str, ...]
     encoder: EncoderConfig
     width: int = 256
+    members: int = 1
     standard_deviation: float = 0.1
     learn_deviation: bool = False
     ignored: tuple[int, ...] = ()
@@ -45,8 +46,12 @@ class Architecture:
         latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged)
         return Agent(latent.eval(), self.head(latent.size))
 
-    def head(self, latent_size: int) -> GaussianPolicy:
+    def head(self, latent_size: int) -> PolicyHead:
         """A policy head with fresh weights."""
+        heads = [self._single(latent_size) for _ in range(self.members)]
+        return heads[0] if self.members == 1 else PolicyEnsemble(heads)
+
+    def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(
             latent_size,
             self.action_size,

@@ -32,6 +32,7 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
         privileged=privileged,
         cameras=() if privileged else tuple(sorted(seen.cameras)),
         encoder=replace(config.encoder, weights=None),
+        members=config.cloning.members,
         standard_deviation=config.algorithm.exploration,
         learn_deviation=config.algorithm.learner.learn_temperature,
         # A foreign environment's names are "key.index": its "target_position.0" is a goal, not what was commanded.
