@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from dexloop import DexloopError
-from dexloop.calibrate import STEPS, Bench, Change, Person, Step, changed, connect, guide, main
+from dexloop.calibrate import STEPS, Step, changed, guide, main
+from dexloop.robot.calibration_bench import Bench, Change, Person, connect
 from dexloop.robot.devices import DeviceError
 from dexloop.robot.drivers.inspire.calibration import Calibration
 from dexloop.robot.hand_calibration import FingerMotion
