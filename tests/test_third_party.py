@@ -231,7 +231,7 @@ def test_a_foreign_target_is_not_hidden_from_the_policy() -> None:
     run.record()
     run.pretrain()
     head = verbs.load_agent(run.directory.prior).agent.head
-    assert head.seen.tolist() == [1.0] * 4 + [0.0], "but the time is"
+    assert all(one.seen.tolist() == [1.0] * 4 + [0.0] for one in head.heads), "but the time is"
 
 
 def test_the_critics_can_tell_how_near_the_deadline_is() -> None:
@@ -322,7 +322,8 @@ def test_pictures_alone_are_enough() -> None:
     run.collect_rollouts()
     run.train()
     agent = verbs.load_agent(run.directory.policy).agent
-    assert agent.head.seen[0] == 0.0 and agent.head.seen[1:].all(), "a policy does not go by the clock"
+    seen = [head.seen for head in agent.head.heads]
+    assert all(one[0] == 0.0 and one[1:].all() for one in seen), "a policy does not go by the clock"
     assert run.evaluate("iborl", agent, run.robot_minutes()).judged_by == "simulation"
 
 
