@@ -76,6 +76,28 @@ def parameters(made: ActorCritic) -> list[torch.Tensor]:
     return [p.detach().clone() for m in modules for p in m.parameters()] + [made.log_temperature.detach().clone()]
 
 
+@pytest.mark.parametrize(("error", "wanted"), [("absolute", -0.5), ("squared", 0.0)])
+def test_the_absolute_error_goes_to_what_was_done_most_and_the_squared_one_to_the_mean(
+    error: str, wanted: float
+) -> None:
+    """In one and the same state -0.5 was done in two of three steps, and 1.0 in the third."""
+    config = replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0, error=error)
+    made = learner(config)
+    for index in range(6):
+        made.replay.add(
+            f"done{index}",
+            torch.zeros(21, 1, 2),
+            torch.full((20, 1), 0.999 if index % 3 == 0 else -0.5),
+            torch.ones(20),
+            terminated=True,
+            demonstration=index < 3,
+            online=index >= 3,
+        )
+    for _ in range(400):
+        made.update()
+    assert made.policy.mean(torch.zeros(1, 2)).item() == pytest.approx(wanted, abs=0.12)
+
+
 def test_the_heads_of_an_ensemble_imitate_each_by_itself() -> None:
     """Two heads that are off to both sides are right in the mean, and are still pulled towards what was done."""
     made = learner(replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0))

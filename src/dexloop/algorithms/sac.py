@@ -37,8 +37,9 @@ class ActorCriticConfig:
     extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted" imitates
     the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359), which cannot
     leave what was tried. imitates: all of the replay, or only what episodes that succeeded did; where a
-    policy hangs, the critics find nothing better than hanging on, and "all" imitates that. beta: of
-    "weighted"; climb: how much it climbs Q besides, relative to Q's size (TD3+BC, arXiv 2106.06860).
+    policy hangs, the critics find nothing better than hanging on, and "all" imitates that. error: of what is imitated,
+    as in behaviour cloning; with another one the policy first unlearns what the clone could. beta: of "weighted";
+    climb: how much it climbs Q besides, relative to Q's size (TD3+BC, arXiv 2106.06860).
     input_noise: as in behaviour cloning, for whatever the policy imitates.
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
@@ -62,6 +63,7 @@ class ActorCriticConfig:
     actor_value: Literal["mean", "min"] = "min"
     extraction: Literal["gradient", "weighted"] = "gradient"
     imitates: Literal["all", "successes"] = "all"
+    error: Literal["absolute", "squared"] = "squared"
     beta: float = 0.05
     climb: float = 0.0
     input_noise: float = 0.2
@@ -241,7 +243,8 @@ class ActorCritic:
                     weight = weight * (torch.cat([online.outcome, demonstrations.outcome]) > 0)
             # Each head of an ensemble by itself, or they would come to lean on one another.
             noisy = observation + config.input_noise * input_noise
-            error = torch.stack([(head.mean(noisy) - tried).square().sum(-1) for head in self.policy.heads]).mean(0)
+            gaps = torch.stack([head.mean(noisy) - tried for head in self.policy.heads])
+            error = (gaps.abs() if config.error == "absolute" else gaps.square()).sum(-1).mean(0)
             climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
             loss = (weight * error).mean() / weight.mean().clamp(min=_LEAST_WEIGHT) - climb
             metrics["advantage_weight"] = weight.mean()

@@ -163,6 +163,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "objective_algorithm1": _regulariser(objective="algorithm1"),
         "gradient": _learner(extraction="gradient"),
         "imitates_all": _learner(imitates="all"),
+        "imitation_squared": _learner(error="squared"),
         "warmup_2000": _learner(warmup_updates=2_000),
         "no_close_up": _learner(close_up=0),
         "crops_1": _representation(crops=1),
