@@ -23,6 +23,7 @@ IBORL = AlgorithmConfig(
         members=5,
         extraction="weighted",
         imitates="successes",
+        error="absolute",
         beta=0.03,
         climb=1.0,
         warmup_updates=5_000,

@@ -68,7 +68,8 @@ class PlainActorCritic:
             tried = torch.cat([online.action, demonstrations.action])
             weight = ((self._agreed(observation, tried) - value) / config.beta).clamp(max=3.0).exp().detach()
             seen = observation + config.input_noise * torch.randn_like(observation)
-            error = (self.policy.mean(seen) - tried).square().sum(-1)
+            gap = self.policy.mean(seen) - tried
+            error = gap.abs().sum(-1) if config.error == "absolute" else gap.square().sum(-1)
             size = value.detach().abs().mean().clamp(min=1e-3)
             loss = (weight * error).mean() / weight.mean() - config.climb * value.mean() / size
         if self.regulariser is not None:
