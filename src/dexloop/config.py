@@ -79,15 +79,12 @@ class TrainConfig:
     runtime: actor and learner as two processes, or one after the other in one (deterministic).
     take_over: who may take over from the policy: keyboard, scripted, module:function, a policy file, or nobody.
     take_over_after: share of the deadline for which a program (scripted, a policy) lets the policy try.
-    retry_share: how often an episode begins where an earlier one failed (``runtime.starts``); for robots that are
-    reset to a seed, as in simulation.
     """
 
     robot_minutes: float = 20.0
     runtime: Literal["processes", "synchronous"] = "processes"
     take_over: str = "nobody"
     take_over_after: float = 0.5
-    retry_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
@@ -95,8 +92,6 @@ class TrainConfig:
             raise DexloopError(f"--train.robot-minutes must not be negative, got {self.robot_minutes}")
         if not 0 <= self.take_over_after <= 1:
             raise DexloopError(f"--train.take-over-after must lie in [0, 1], got {self.take_over_after}")
-        if not 0 <= self.retry_share < 1:
-            raise DexloopError(f"--train.retry-share must lie in [0, 1), got {self.retry_share}")
 
 
 @dataclass(frozen=True, slots=True)

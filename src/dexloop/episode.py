@@ -25,22 +25,19 @@ def run_episode(
     explore: bool = False,
     tail_steps: int = 0,
     start: Observation | None = None,
-    reset_seed: int | None = None,
 ) -> Episode:
     """Run one episode and return it; listeners have heard of it by then.
 
     explore: whether the policy adds its exploration noise. tail_steps: control steps to go on after
     the first success, so that demonstrations hold enough frames of a finished task to learn a
-    reward from. reset_seed: of the robot's reset, ``seed`` if None. start: what the robot showed after that reset,
-    where it has just been done.
+    reward from. start: what the robot showed after a reset to ``seed``, where that has just been done.
     Steps in which the robot holds are not part of the episode.
 
     A fault, in a step or while holding, ends the episode and voids it: it is not valid and no success.
     """
     spec = robot.spec
     began = time.perf_counter()
-    reset_seed = seed if reset_seed is None else reset_seed
-    observation = robot.reset(reset_seed) if start is None else start
+    observation = robot.reset(seed) if start is None else start
     for part in (policy, operator):
         if part is not None:
             part.reset(seed)
@@ -106,11 +103,7 @@ def run_episode(
         observation = step.observation
 
     valid = fault is None and not discarded and len(transitions) > 0
-    said = {
-        "fault": fault,
-        "verdict": verdict.value if verdict is not None else None,
-        "reset_seed": reset_seed if reset_seed != seed else None,
-    }
+    said = {"fault": fault, "verdict": verdict.value if verdict is not None else None}
     episode = Episode(
         transitions=tuple(transitions),
         task=spec.task,

@@ -181,7 +181,7 @@ class Episode:
     true_success: the simulation's, None on a real robot. robot_seconds: control steps at the control
     rate plus the reset [s]. wall_seconds: what it took in fact [s]. valid: False when a fault or the
     operator voided it. info: "fault", the name of the fault that ended it; "verdict", the operator's
-    that did; "reset_seed", where the reset had another seed than the rest of the episode.
+    that did.
     """
 
     transitions: tuple[Transition, ...]
@@ -197,11 +197,6 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.transitions)
-
-    @property
-    def reset_seed(self) -> int:
-        """The seed that the robot was reset to."""
-        return int(self.info.get("reset_seed", self.seed))
 
     @property
     def operator_steps(self) -> int:

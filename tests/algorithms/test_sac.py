@@ -142,27 +142,6 @@ def test_the_target_follows_at_its_rate() -> None:
         torch.testing.assert_close(slow, 0.9 * old + 0.1 * fast.detach())
 
 
-def test_the_acting_policy_follows_the_learning_one_at_its_rate() -> None:
-    made = filled(replace(TINY, policy_rate=0.1))
-    before = [p.clone() for p in made.acting.parameters()]
-    made.update()
-    for old, slow, fast in zip(before, made.acting.parameters(), made.policy.parameters(), strict=True):
-        assert not slow.requires_grad
-        torch.testing.assert_close(slow, 0.9 * old + 0.1 * fast.detach())
-        assert not torch.equal(old, slow)
-
-
-def test_without_averaging_the_learning_policy_acts() -> None:
-    made = filled()
-    assert made.acting is made.policy
-
-
-@pytest.mark.parametrize("rate", [0.0, 1.1, float("nan")])
-def test_a_policy_rate_that_cannot_be_meant_is_refused(rate: float) -> None:
-    with pytest.raises(DexloopError, match="policy-rate must lie in"):
-        replace(TINY, policy_rate=rate)
-
-
 def test_the_critic_loss_is_that_of_the_clipped_targets() -> None:
     """Recomputed from the definition, with one member, so that the drawn subset is known."""
     config = replace(TINY, members=1, subset=1, critic_updates=1, value_range=(0.0, 0.4), warmup_updates=100)

@@ -16,7 +16,6 @@ from dexloop.rewards.environment import EnvironmentReward
 from dexloop.runtime.actor import Actor, void_seconds
 from dexloop.runtime.link import ActorSide
 from dexloop.runtime.metrics import MetricsFile, read_metrics
-from dexloop.runtime.starts import Starts
 from dexloop.types import HANDS_OFF, Episode, OperatorInput, Transition, Verdict
 from tests.lift import GRASPED, UP, Script, lift
 
@@ -37,13 +36,7 @@ class Heard:
         self.episodes.append(episode)
 
 
-def actor(
-    root: Path,
-    policy: Policy = GRASPED,
-    broken: dict[int, int] | None = None,
-    retry_share: float = 0.0,
-    **kwargs: Any,
-) -> Actor:
+def actor(root: Path, policy: Policy = GRASPED, broken: dict[int, int] | None = None, **kwargs: Any) -> Actor:
     _, robot = lift(broken=broken or {})
     (root / "policy").write_bytes(b"any")
     return Actor(
@@ -53,7 +46,7 @@ def actor(
         HumanGate(),
         ActorSide(EpisodeDataset.open_or_create(root / "episodes", robot.spec), root / "policy"),
         MetricsFile(root / "metrics.jsonl"),
-        Starts(lambda attempt: 100 + attempt, retry_share),
+        lambda attempt: 100 + attempt,
         **kwargs,
     )
 
@@ -123,14 +116,3 @@ def test_what_the_operator_discards_is_not_sent(tmp_path: Path) -> None:
     discard = Script(HANDS_OFF, OperatorInput(verdict=Verdict.DISCARD))
     driver = actor(tmp_path, operator=discard)
     assert not driver.run_episode().valid and driver.episodes == driver.steps == 0
-
-
-def test_a_start_that_failed_is_tried_again_with_other_noise(tmp_path: Path) -> None:
-    driver = actor(tmp_path, UP, retry_share=0.99)
-    first, second = driver.run_episode(), driver.run_episode()
-    assert not first.success
-    assert (second.seed, second.reset_seed) == (101, first.reset_seed)
-    dataset = EpisodeDataset.open(tmp_path / "episodes")
-    assert [dataset.episode_info(i).reset_seed for i in (0, 1)] == [100, 100]
-    assert [dataset.episode_info(i).seed for i in (0, 1)] == [100, 101]
-    assert [line["again"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [False, True]

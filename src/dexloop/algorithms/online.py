@@ -75,7 +75,7 @@ class OnlineLearner:
 
     def policy(self, version: int) -> bytes:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
-        agent = Agent(self.encoder.latent, self.learner.acting)
+        agent = Agent(self.encoder.latent, self.learner.policy)
         return agent_to_bytes(agent, self.architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:

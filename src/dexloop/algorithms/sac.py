@@ -44,12 +44,10 @@ class ActorCriticConfig:
     warmup_updates: critic updates before the actor moves. value_range: where a return can lie;
     targets are clipped to it (0 to 1 for one sparse reward). temperature: entropy weight, the
     initial one when ``learn_temperature``; target_entropy: nats, None means -A / 2.
-    policy_rate: how far each actor update moves the averaged policy, which is the one that acts and is kept, towards
-    the policy that learns (1: they are the same). demonstration_share: of each batch. close_up: steps before the
-    success of a demonstration for which critics get a magnified copy of what they see (``networks.close_up``), 0: none.
-    device: where the networks learn, cpu or cuda or cuda:N; the replay stays in main memory. compiled: whether the
-    losses are compiled, which takes a C++ compiler and a minute or more when a run begins, and pays for itself in long
-    runs only.
+    demonstration_share: of each batch. close_up: steps before the success of a demonstration for which the critics
+    get a magnified copy of what they see (``networks.close_up``), 0 for none. device: where the networks learn, cpu
+    or cuda or cuda:N; the replay stays in main memory. compiled: whether the losses are compiled, which takes a C++
+    compiler and a minute or more when a run begins, and pays for itself in long runs only.
     """
 
     batch: int = 256
@@ -72,7 +70,6 @@ class ActorCriticConfig:
     temperature: float = 0.0
     learn_temperature: bool = False
     target_entropy: float | None = None
-    policy_rate: float = 1.0
     demonstration_share: float = 0.5
     close_up: int = 0
     device: str = "cpu"
@@ -82,8 +79,6 @@ class ActorCriticConfig:
         """Raise DexloopError for values that do not go together, or cannot be meant."""
         if self.close_up < 0:
             raise DexloopError(f"--algorithm.learner.close-up must not be negative, got {self.close_up}")
-        if not 0 < self.policy_rate <= 1:
-            raise DexloopError(f"--algorithm.learner.policy-rate must lie in (0, 1], got {self.policy_rate}")
         if self.learn_temperature and self.temperature <= 0:
             raise DexloopError(
                 "--algorithm.learner.learn-temperature needs a --algorithm.learner.temperature to begin at"
@@ -118,10 +113,6 @@ class ActorCritic:
         self.log_temperature = torch.tensor(initial, device=self._device, requires_grad=True)
         self._target_entropy = -action_size / 2 if config.target_entropy is None else config.target_entropy
         self._critic_parameters = list(self.critic.parameters())
-        # A policy that is drawn from noisy critics wanders from update to update; its average does so less.
-        self.acting = self.policy
-        if config.policy_rate < 1:
-            self.acting = copy.deepcopy(self.policy).requires_grad_(False)
         self._target_parameters = list(self.target.parameters())
         self._critic_optimizer = torch.optim.Adam(self._critic_parameters, config.learning_rate, fused=True)
         self._actor_optimizer = torch.optim.Adam(policy.parameters(), config.actor_learning_rate, fused=True)
@@ -206,10 +197,6 @@ class ActorCritic:
         loss.backward()
         self._actor_optimizer.step()
         self.critic.requires_grad_(True)
-        if self.acting is not self.policy:
-            with torch.no_grad():
-                for slow, fast in zip(self.acting.parameters(), self.policy.parameters(), strict=True):
-                    slow.lerp_(fast, self.config.policy_rate)
         if self.config.learn_temperature:
             gap = metrics["entropy"] - self._target_entropy
             self._temperature_optimizer.zero_grad(set_to_none=True)
@@ -271,7 +258,6 @@ class ActorCritic:
         """Everything an update depends on, as tensors and numbers in nested dictionaries."""
         return {
             "policy": self.policy.state_dict(),
-            "acting": self.acting.state_dict(),
             "critic": self.critic.state_dict(),
             "target": self.target.state_dict(),
             "log_temperature": self.log_temperature.detach().clone(),
@@ -284,8 +270,6 @@ class ActorCritic:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``; raises KeyError or RuntimeError when it does not fit."""
         self.policy.load_state_dict(state["policy"])
-        if self.acting is not self.policy:
-            self.acting.load_state_dict(state["acting"])
         self.critic.load_state_dict(state["critic"])
         self.target.load_state_dict(state["target"])
         with torch.no_grad():

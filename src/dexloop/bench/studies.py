@@ -167,7 +167,6 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "warmup_2000": _learner(warmup_updates=2_000),
         "no_close_up": _learner(close_up=0),
         "crops_1": _representation(crops=1),
-        "averaged": _learner(policy_rate=0.002),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
         "discount_097": _replay(discount=0.97),
@@ -183,7 +182,6 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "updates_1": _pace(1.0),
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
-        "retry_05": lambda config: replace(config, train=replace(config.train, retry_share=0.5)),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )

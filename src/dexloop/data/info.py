@@ -31,11 +31,6 @@ class EpisodeInfo:
     stop: bool = False
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    @property
-    def reset_seed(self) -> int:
-        """The seed that the robot was reset to."""
-        return int(self.info.get("reset_seed", self.seed))
-
 
 def info_of(episode: Episode) -> EpisodeInfo:
     return EpisodeInfo(

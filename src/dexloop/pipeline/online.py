@@ -16,7 +16,6 @@ import torch
 
 from dexloop.config import RunConfig, read_config
 from dexloop.core import Operator, Policy, Robot
-from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.networks.storage import load_agent
@@ -29,7 +28,6 @@ from dexloop.runtime.actor import Actor, void_seconds
 from dexloop.runtime.leash import ActorEnd, LearnerEnd
 from dexloop.runtime.link import ActorSide
 from dexloop.runtime.run_directory import RunDirectory
-from dexloop.runtime.starts import Starts
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode
 
@@ -49,12 +47,6 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
     if config.algorithm.pretrained:
         spent += rollout_seconds(run.rollouts)
     steps = int(load_agent(run.policy).facts["steps"])
-    before = [EpisodeDataset.open(run.rollouts)] if config.algorithm.pretrained and run.rollouts.is_dir() else []
-    starts = Starts(
-        lambda index: episode_seed(Purpose.TRAINING, config.seed, index),
-        config.train.retry_share,
-        past=(d.episode_info(i) for d in [*before, episodes] for i in d.episodes),
-    )
     return Actor(
         robot,
         _load_policy,
@@ -62,7 +54,7 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
         HumanGate(),
         ActorSide(episodes, run.policy),
         run.metrics,
-        starts,
+        lambda index: episode_seed(Purpose.TRAINING, config.seed, index),
         operator=operator,
         # Only a keyboard has to be told where the hands are; other operators see what they need.
         listeners=(operator,) if isinstance(operator, KeyboardOperator) else (),

@@ -77,7 +77,7 @@ def replay_episode(run: Run, dataset: str, number: int, out: Path | None) -> Non
     if number not in stored.episodes:
         raise DexloopError(f"--episode {number}: {folder} has {len(stored)} episodes, {stored.episodes[:1]} on")
     episode = stored.episode(number)
-    say(f"{dataset}/{number}: {len(episode)} steps, success {episode.success}, seed {episode.reset_seed}")
+    say(f"{dataset}/{number}: {len(episode)} steps, success {episode.success}, seed {episode.seed}")
     if run.robot.spec.observation.cameras:
         path = out or run.directory.videos / f"{dataset}-{number}.mp4"
         write_episode(path, episode, run)
@@ -88,7 +88,6 @@ def replay_episode(run: Run, dataset: str, number: int, out: Path | None) -> Non
         EnvironmentReward(),
         HumanGate(),
         seed=episode.seed,
-        reset_seed=episode.reset_seed,
         tail_steps=len(episode),
     )
     say(f"done again: success {again.success}")

@@ -11,7 +11,6 @@ from dexloop.episode import VoidLimit, run_episode
 from dexloop.errors import DexloopError
 from dexloop.runtime.link import ActorSide
 from dexloop.runtime.metrics import MetricsFile, read_metrics
-from dexloop.runtime.starts import Starts
 from dexloop.types import Episode
 
 
@@ -26,7 +25,7 @@ class Actor:
         gate: Gate,
         link: ActorSide,
         metrics: MetricsFile,
-        starts: Starts,
+        seed_of: Callable[[int], int],
         operator: Operator | None = None,
         listeners: Sequence[Listener] = (),
         attempt: int | None = None,
@@ -35,7 +34,7 @@ class Actor:
     ) -> None:
         """load_policy: a policy file to the policy and its version (the critic updates behind it).
 
-        starts: the seeds of attempt number i. operator: who may take over. attempt: the first one of this
+        seed_of: the seed of attempt number i. operator: who may take over. attempt: the first one of this
         actor, the number of episodes sent if None; void attempts have numbers too, so the two can differ.
         robot_seconds, steps: spent before this actor began, and control steps that the learner has had by then.
         """
@@ -47,7 +46,7 @@ class Actor:
         self._listeners = listeners
         self._link = link
         self._metrics = metrics
-        self._starts = starts
+        self._seed_of = seed_of
         self._policy: Policy | None = None
         self._version = 0
         self._limit = VoidLimit()
@@ -69,8 +68,7 @@ class Actor:
             policy,
             self._reward,
             self._gate,
-            seed=self._starts.seed(self._attempt),
-            reset_seed=self._starts.reset_seed(self._attempt),
+            seed=self._seed_of(self._attempt),
             operator=self._operator,
             listeners=self._listeners,
             explore=True,
@@ -81,7 +79,6 @@ class Actor:
         if not episode.valid:
             self._note_void(episode)
             return episode
-        self._starts.note(episode)
         self.steps += len(episode)
         self._link.send(episode)
         self.episodes += 1
@@ -92,7 +89,6 @@ class Actor:
             step=self.steps,
             success=episode.success,
             true_success=episode.true_success,
-            again="reset_seed" in episode.info,
             length=len(episode),
             robot_minutes=self.robot_seconds / 60,
             operator_steps=episode.operator_steps,
