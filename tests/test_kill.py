@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -103,6 +104,34 @@ def test_training_survives_kill_9(tiny_run: Path, victims: str, seed: int) -> No
     assert told < set(finished.episodes) and finished.warnings == []
     assert main(["evaluate", str(tiny_run)]) == 0
     assert not [p for p in tiny_run.rglob("*") if p.suffix == ".tmp" or p.name.startswith(".writing-")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_robot_does_not_go_on_with_the_policy_of_a_learner_that_hangs(tiny_run: Path) -> None:
+    """A learner that stands still: a few more episodes, then the robot waits and says why, and goes on when it can."""
+    untrained(tiny_run)
+    config = json.loads((tiny_run / "config.json").read_text())
+    # At most 600 critic updates ahead: 60 steps, so not even one whole episode.
+    config["config"]["algorithm"]["pace"]["updates_per_step"] = 10.0
+    (tiny_run / "config.json").write_text(json.dumps(config))
+    child = tiny.start("train", tiny_run, "--robot-minutes=60")
+    try:
+        tiny.wait_for_episodes(tiny_run, 1, child)
+        learner = learner_of(child.pid)
+        assert learner is not None
+        os.kill(learner, signal.SIGSTOP)
+        before = len(tiny.reported_episodes(tiny_run))
+        assert child.stdout is not None
+        lines = iter(child.stdout.readline, "")
+        told = next(line for line in lines if "the robot waits for the learner" in line)
+        assert f"process {learner}" in told and child.poll() is None
+        waiting = len(tiny.reported_episodes(tiny_run))
+        # The one that runs when the learner stops, and those that its last policy still allows.
+        assert waiting <= before + 3
+        os.kill(learner, signal.SIGCONT)
+        tiny.wait_for_episodes(tiny_run, waiting + 1, child)
+    finally:
+        tiny.end(child)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

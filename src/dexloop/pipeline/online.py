@@ -10,6 +10,7 @@ import time
 from collections import deque
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -34,6 +35,8 @@ from dexloop.types import Episode
 # The actor may be this many critic updates' worth of steps ahead of the learner before it waits.
 _SLACK_UPDATES = 600
 _STOPPING_SECONDS = 60.0
+# A busy processor takes a few seconds from one policy to the next; a learner that is silent for longer hangs.
+_SILENT_SECONDS = 30.0
 
 
 def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> Actor:
@@ -125,10 +128,7 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, opera
         actor = build_actor(config, run, robot, operator)
         with shown.bar:
             while actor.robot_seconds < 60 * config.train.robot_minutes:
-                while actor.lead(config.algorithm.pace.updates_per_step) > _SLACK_UPDATES:
-                    _require_alive(process.exitcode, run)
-                    time.sleep(0.05)
-                _require_alive(process.exitcode, run)
+                _wait_for_policy(actor, config.algorithm.pace.updates_per_step, process, run)
                 shown.episode(actor, actor.run_episode())
         learner.finish()
         while process.is_alive():
@@ -140,6 +140,24 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, opera
         process.join(_STOPPING_SECONDS)
         if process.is_alive():
             process.kill()
+
+
+def _wait_for_policy(actor: Actor, updates_per_step: float, learner: BaseProcess, run: RunDirectory) -> None:
+    """Let no episode begin with a policy that is too far behind what the robot has done, and say so if none comes."""
+    lead, heard, told = actor.lead(updates_per_step), time.monotonic(), False
+    while lead > _SLACK_UPDATES:
+        _require_alive(learner.exitcode, run)
+        time.sleep(0.05)
+        newer = actor.lead(updates_per_step)
+        if newer < lead:
+            lead, heard = newer, time.monotonic()
+        elif not told and time.monotonic() - heard > _SILENT_SECONDS:
+            told = True
+            say(
+                f"no new policy for {_SILENT_SECONDS:.0f} s: the robot waits for the learner (process {learner.pid}), "
+                "which hangs or has too little processor time"
+            )
+    _require_alive(learner.exitcode, run)
 
 
 def _require_alive(exitcode: int | None, run: RunDirectory) -> None:
