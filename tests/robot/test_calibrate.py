@@ -29,6 +29,7 @@ from dexloop.robot.robot_file import read_robot
 from dexloop.robot.simulated_hardware import SimulatedHardware
 from dexloop.robot.toml_edit import with_value, write_new
 from dexloop.sim.config import SimConfig
+from dexloop.sim.hand import FINGER_NAMES
 from dexloop.sim.rotations import rotation_matrix, yaw_matrix
 from dexloop.sim.scene import Mounting
 from dexloop.sim.tasks.base import load_task
@@ -53,7 +54,7 @@ confirm = true
 """
 TRUE = Calibration((980, 990, 1000, 950, 1000, 900), (20, 30, 40, 10, 400, 100))
 TASK = load_task("cup")
-QUICK = FingerMotion(speed=1.0, begin=0.5, still=0.3)
+QUICK = FingerMotion(speed=1.0, begin=0.5, still=0.3, zeroing=3.5)
 
 
 class Script:
@@ -157,6 +158,16 @@ def test_forces_at_rest_are_shown_and_change_nothing(path: Path) -> None:
         script = Script("", "skip")
         assert run(bench, script, "forces") == []
     assert script.heard().count(" N, deviation ") == 6
+
+
+def test_a_force_zero_that_has_drifted_is_set_by_the_hand_after_a_yes(path: Path) -> None:
+    with rig(path) as (world, bench):
+        world.hand.drift(np.array([0.0, 0.0, 1.2, 0.0, -0.9, 0.0]))
+        assert run(bench, (refusing := Script("", "no")), "forces") == []
+        assert f"{FINGER_NAMES[2]}, {FINGER_NAMES[4]}: more than 0.5 N" in refusing.heard()
+        assert bench.hand.state().force[2] == pytest.approx(1.2, abs=0.02)
+        assert run(bench, Script("", "yes", ""), "forces") == []
+        assert np.abs(bench.hand.state().force).max() < 0.02
 
 
 def test_the_table_gives_the_height_of_the_base(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from dexloop.errors import DexloopError
@@ -68,17 +69,26 @@ def _read_ends(hand: InspireHand, person: Person) -> tuple[tuple[int, ...], tupl
 
 
 def measure_forces(bench: Bench, person: Person) -> list[Change]:
-    """What each finger reports when nothing touches it; the file has no place for it, and a large one is mended."""
+    """What each finger reports when nothing touches it; the zero is the hand's, so the file has no place for it."""
     person.tell("\nForces: what the fingers report when nothing touches them.")
-    if person.choose("Let nothing touch the fingers, then press Enter; or skip", ("", "skip")) == "skip":
-        return []
-    mean, spread = forces(bench.hand)
-    for name, force, deviation in zip(FINGER_NAMES, mean, spread, strict=True):
-        person.tell(f"{name}: {force:+.2f} N, deviation {deviation:.2f} N; 0 wanted")
-    off = [name for name, force in zip(FINGER_NAMES, mean, strict=True) if abs(force) > REST_FORCE]
-    if off:
+    while True:
+        if person.choose("Let nothing touch the fingers, then press Enter; or skip", ("", "skip")) == "skip":
+            return []
+        mean, spread = forces(bench.hand)
+        for name, force, deviation in zip(FINGER_NAMES, mean, spread, strict=True):
+            person.tell(f"{name}: {force:+.2f} N, deviation {deviation:.2f} N; 0 wanted")
+        off = [name for name, force in zip(FINGER_NAMES, mean, strict=True) if abs(force) > REST_FORCE]
+        if not off:
+            return []
+        person.tell(f"{', '.join(off)}: more than {REST_FORCE:g} N. The zero is kept in the hand")
+        if not isinstance(bench.hand, InspireHand):
+            person.tell("the arm does not relay its setting: calibrate the force sensors with the maker's program")
+            return []
         person.tell(
-            f"{', '.join(off)}: more than {REST_FORCE:g} N. The zero is kept in the hand: calibrate its force sensors "
-            "with the maker's program, and measure again"
+            f"The hand can set it: it opens and bends its fingers by itself, at a speed of its own, for up to "
+            f"{bench.motion.zeroing:g} s. Take everything out of the hand and keep your fingers away."
         )
-    return []
+        if person.choose("May the hand do that now?", ("yes", "no")) == "no":
+            return []
+        bench.hand.zero_forces()
+        time.sleep(bench.motion.zeroing)

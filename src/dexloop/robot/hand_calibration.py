@@ -26,13 +26,14 @@ _TRIES = 3
 class FingerMotion:
     """How fingers are sent to their ends. speed: share of the hand's highest. force [N]: at which the hand stops one.
     begin [s]: until a finger that does not move counts as arrived. still [s]: without motion, after which it counts.
-    longest [s]: of one way."""
+    longest [s]: of one way. zeroing [s]: for how long the hand is left alone while it sets its force zero by itself."""
 
     speed: float = 0.15
     force: float = 1.0
     begin: float = 0.5
     still: float = 0.5
     longest: float = 20.0
+    zeroing: float = 20.0
 
 
 def check_calibration(calibration: Calibration, *, measured: bool = True) -> str | None:

@@ -160,3 +160,22 @@ def test_the_mujoco_hand_moves_in_its_place() -> None:
     clock.now += 1.0
     assert model.values(registers.ANGLE_ACT) == pytest.approx(fist, abs=20)
     assert plant.fingers() == pytest.approx([0.5, 0.5, 0.5, 0.5, 0.1, 0.1], abs=0.02)
+
+
+def test_the_force_zero_is_what_the_fingers_feel_when_it_is_set() -> None:
+    clock = Clock()
+    pressed = np.array([0.0, 2.0, 0.0, 0.0, 0.0, 0.0])
+    model = HandModel(HandDynamics(zero_seconds=1.0), contact=lambda fractions: pressed, clock=clock)
+    model.drift(np.full(6, 0.5))
+    clock.now += 0.1
+    assert np.array(model.values(registers.FORCE_ACT)) * registers.FORCE_ACT.scale == pytest.approx(
+        pressed + 0.5, abs=0.01
+    )
+    model.write(registers.FORCE_CLB.address, registers.encode(registers.FORCE_CLB, [1]))
+    model.write(registers.ANGLE_SET.address, registers.encode(registers.ANGLE_SET, [0] * 6))
+    clock.now += 1.1
+    assert model.values(registers.ANGLE_ACT) == [1000] * 6, "no target is taken meanwhile"
+    assert model.values(registers.FORCE_ACT) == [0] * 6
+    pressed[1] = 0.0
+    clock.now += 0.1
+    assert model.values(registers.FORCE_ACT)[1] * registers.FORCE_ACT.scale == pytest.approx(-2.0, abs=0.01)

@@ -126,6 +126,15 @@ class InspireHand:
             self._written.clear()
             self._write(registers.CLEAR_ERROR, [1], deadline)
 
+    def zero_forces(self) -> None:
+        """Have the hand take what its force sensors say for zero; nothing may touch the fingers.
+
+        The hand then opens and bends its fingers by itself, for about 15 s, say users of public drivers, and is to be
+        left alone until it has ended; no register tells when. Raises DeviceError as ``state``.
+        """
+        with self._line() as deadline:
+            self._write(registers.FORCE_CLB, [1], deadline)
+
     def close(self) -> None:
         """Let go of the wire; the fingers stay where they are. Again does nothing."""
         with self._line():

@@ -56,6 +56,7 @@ class Register:
 
 ID = Register("ID", 1000, 1, 1, 1, 254, "")
 CLEAR_ERROR = Register("CLEAR_ERROR", 1004, 1, 1, 0, 1, "", writable=True)
+FORCE_CLB = Register("GESTURE_FORCE_CLB", 1009, 1, 1, 0, 1, "", writable=True)
 ANGLE_SET = Register("ANGLE_SET", 1486, 6, 2, 0, 1000, "thousandth of the stroke, 1000 open", writable=True)
 FORCE_SET = Register("FORCE_SET", 1498, 6, 2, 0, 1000, "g", GRAM_FORCE, writable=True)
 SPEED_SET = Register("SPEED_SET", 1522, 6, 2, 0, 1000, "thousandth of the highest", 1e-3, writable=True)
@@ -69,6 +70,7 @@ TEMPERATURE = Register("TEMP", 1618, 6, 1, 0, 255, "°C")
 REGISTERS = (
     ID,
     CLEAR_ERROR,
+    FORCE_CLB,
     ANGLE_SET,
     FORCE_SET,
     SPEED_SET,

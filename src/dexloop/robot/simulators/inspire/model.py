@@ -43,13 +43,15 @@ class HandDynamics:
     stroke_seconds: from open to closed at the highest speed [s]. latency: shortest and longest time from a command to
     motion [s], drawn anew for each. stop_seconds: from the set force to standstill [s], in which the force grows on.
     locked_seconds: for how long a jammed finger strains before it reports a locked rotor [s]; a guess, since no
-    document says. step: of the integration [s]. ambient: temperature at the beginning [°C]. seed: of the latencies.
+    document says. zero_seconds: for how long the hand sets its force zero [s], less than a real one takes. step: of the
+    integration [s]. ambient: temperature at the beginning [°C]. seed: of the latencies.
     """
 
     stroke_seconds: float = 0.24
     latency: tuple[float, float] = (0.05, 0.07)
     stop_seconds: float = 0.04
     locked_seconds: float = 0.3
+    zero_seconds: float = 3.0
     step: float = 0.005
     ambient: int = 30
     seed: int = 0
@@ -63,7 +65,9 @@ class HandModel:
     from any thread.
 
     FORCE_SET stops a finger that closes, some time after the force is reached. A finger with an error does not move.
-    CLEAR_ERROR clears all errors. CURRENT is not modelled, and reads 0.
+    CLEAR_ERROR clears all errors. GESTURE_FORCE_CLB opens the fingers, and at its end takes what they feel then for
+    zero; until then no target is taken. That a real hand bends them as well is not modelled. CURRENT is not modelled,
+    and reads 0.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class HandModel:
             self._setpoint = _FULL * (1.0 - np.clip(plant.fingers(), 0.0, 1.0))
         self._target = self._setpoint.copy()
         self._force = np.zeros(registers.FINGERS)
+        self._zero = np.zeros(registers.FINGERS)
+        self._zero_due = np.inf
         self._pressed_since = np.full(registers.FINGERS, np.inf)
         self._jammed = np.zeros(registers.FINGERS, np.bool_)
         self._strained = np.zeros(registers.FINGERS)
@@ -119,6 +125,11 @@ class HandModel:
         """Let a finger report a temperature."""
         with self._lock:
             self._values[registers.TEMPERATURE.name][finger] = celsius
+
+    def drift(self, force: Array) -> None:
+        """Let the fingers feel these forces (6,) [N] where there are none."""
+        with self._lock:
+            self._zero = -np.asarray(force, np.float64)
 
     def jam(self, finger: int, jammed: bool = True) -> None:
         """Let a finger be stuck, or free it: it does not move, and reports a locked rotor once it has strained."""
@@ -154,7 +165,8 @@ class HandModel:
 
     def _at_rest(self) -> bool:
         alone = self._contact is None and self._plant is None
-        return alone and not self._pending and bool((self._setpoint == self._target).all())
+        moving = self._pending or self._zero_due < np.inf
+        return alone and not moving and bool((self._setpoint == self._target).all())
 
     def _bytes(self, register: Register, start: int, end: int) -> bytes:
         values = (int(v) for v in self._values[register.name])
@@ -168,7 +180,11 @@ class HandModel:
         if register is registers.CLEAR_ERROR and new[0]:
             self._values[registers.ERROR.name][:] = 0
             self._strained[:] = 0.0
-        if register is registers.ANGLE_SET:
+        if register is registers.FORCE_CLB and new[0]:
+            self._pending.clear()
+            self._target = np.full(registers.FINGERS, _FULL)
+            self._zero_due = self._time + self._dynamics.zero_seconds
+        if register is registers.ANGLE_SET and self._zero_due == np.inf:
             begins = self._time + self._random.uniform(*self._dynamics.latency)
             before = self._pending[-1][0] if self._pending else begins
             self._pending.append((max(begins, before), new.astype(np.float64)))
@@ -177,6 +193,8 @@ class HandModel:
         seconds, self._time = now - self._time, now
         while self._pending and self._pending[0][0] <= now:
             self._target = self._pending.popleft()[1]
+        if now >= self._zero_due:
+            self._zero, self._zero_due = self._force.copy(), np.inf
         reach = _FULL * seconds / self._dynamics.stroke_seconds * self._values[registers.SPEED_SET.name] / _FULL
         move = np.clip(self._target - self._setpoint, -reach, reach)
         pressed = self._force >= self._values[registers.FORCE_SET.name] * registers.FORCE_SET.scale
@@ -197,7 +215,7 @@ class HandModel:
 
     def _publish(self) -> None:
         """Put into the registers what has become of the fingers."""
-        force = np.rint(self._force / registers.FORCE_ACT.scale)
+        force = np.rint((self._force - self._zero) / registers.FORCE_ACT.scale)
         self._values[registers.ANGLE_ACT.name] = np.rint(_FULL * (1.0 - self._fractions())).astype(np.int64)
         self._values[registers.FORCE_ACT.name] = np.clip(
             force, registers.FORCE_ACT.low, registers.FORCE_ACT.high
