@@ -66,10 +66,9 @@ class PlainActorCritic:
         loss = -value.mean()
         if config.extraction == "weighted":
             tried = torch.cat([online.action, demonstrations.action])
+            noise = config.input_noise * torch.randn_like(observation)
             weight = ((self._agreed(observation, tried) - value) / config.beta).clamp(max=3.0).exp().detach()
-            seen = observation + config.input_noise * torch.randn_like(observation)
-            gap = self.policy.mean(seen) - tried
-            error = gap.abs().sum(-1) if config.error == "absolute" else gap.square().sum(-1)
+            error = self._error(observation + noise, tried)
             size = value.detach().abs().mean().clamp(min=1e-3)
             loss = (weight * error).mean() / weight.mean() - config.climb * value.mean() / size
         if self.regulariser is not None:
@@ -78,7 +77,10 @@ class PlainActorCritic:
                 for policy in (self.regulariser.teacher, self.policy)
             ]
             worse = (values[0] > values[1]).float().mean()
-            error = (self.policy.mean(demonstrations.observation) - demonstrations.action).square().sum(-1)
+            # As it was cloned where it was, with the noise of the demonstrations' half.
+            seen = demonstrations.observation
+            seen = seen + noise[len(online.observation) :] if config.extraction == "weighted" else seen
+            error = self._error(seen, demonstrations.action)
             loss = (1 - worse) * loss + self.regulariser.config.alpha * worse * error.mean()
         if config.temperature > 0:
             loss = loss + self.log_temperature.detach().exp() * log_prob.mean()
@@ -86,6 +88,10 @@ class PlainActorCritic:
         if config.learn_temperature:
             gap = -log_prob.detach().mean() - self.target_entropy
             _step(self.temperature_optimizer, self.log_temperature.exp() * gap)
+
+    def _error(self, seen: Tensor, tried: Tensor) -> Tensor:
+        gap = self.policy.mean(seen) - tried
+        return gap.abs().sum(-1) if self.config.error == "absolute" else gap.square().sum(-1)
 
     def _agreed(self, observation: Tensor, action: Tensor) -> Tensor:
         values = _values(self.members, observation, action)

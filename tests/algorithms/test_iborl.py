@@ -48,8 +48,9 @@ def applied(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What the actor-critic does with the regulariser."""
     online, demonstrations = halves
-    action = learner.mean(torch.cat([online.observation, demonstrations.observation]))
-    return regulariser.apply(value_loss, partial(critic, online.observation), action, online, demonstrations)
+    seen = online.observation
+    imitation = (learner.mean(demonstrations.observation) - demonstrations.action).square().sum(-1).mean()
+    return regulariser.apply(value_loss, partial(critic, seen), seen, learner.mean(seen), imitation)
 
 
 STATES = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-3.0, 1.0]])

@@ -15,7 +15,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dexloop.data.replay import Batch
 from dexloop.networks.policies import PolicyHead
 
 
@@ -49,18 +48,16 @@ class ImitationRegulariser:
         self,
         value_loss: Tensor,
         values: Callable[[Tensor], Tensor],
+        observation: Tensor,
         action: Tensor,
-        online: Batch,
-        demonstrations: Batch,
+        imitation: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The actor's loss from ``value_loss`` (minus the mean Q), and the numbers worth plotting.
 
-        values: Q-values (E, B) in the online states of actions (B, A). action: the policy's mean in the online states,
-        then in the demonstrations'.
+        values: Q-values (E, B) of actions (B, A) in the online states, of which ``observation`` (B, D) and the
+        policy's mean ``action`` (B, A) are. imitation: the policy's mean error on demonstrations, to be made small.
         """
-        online_action, demonstrated = action.split([len(online.action), len(demonstrations.action)])
-        weight = self.weight(values, self.teacher.mean(online.observation), online_action)
-        imitation = (demonstrated - demonstrations.action).square().sum(-1).mean()
+        weight = self.weight(values, self.teacher.mean(observation), action)
         scale = 1.0 - weight if self.config.objective == "eq2" else 1.0
         loss = scale * value_loss + self.config.alpha * weight * imitation
         return loss, {"bc_weight": weight, "bc_loss": imitation.detach()}

@@ -220,25 +220,26 @@ class ActorCritic:
         value = self._agreed(self.critic.value(read, squash(mean, log_deviation, noise)))
         metrics = {"q_policy": value.detach().mean()}
         loss = -value.mean()
+        tried = torch.cat([online.action, demonstrations.action])
+        error = self._error(observation, mean, tried, input_noise)
         if input_noise is not None:
-            tried = torch.cat([online.action, demonstrations.action])
             with torch.no_grad():
                 advantage = self._agreed(self.critic.value(read, tried)) - value
                 # Imitate tried actions by how much better than the policy's own the critics find them.
                 weight = (advantage / config.beta).clamp(max=3.0).exp()
                 if config.imitates == "successes":
                     weight = weight * (torch.cat([online.outcome, demonstrations.outcome]) > 0)
-            # Each head of an ensemble by itself, or they would come to lean on one another.
-            noisy = observation + config.input_noise * input_noise
-            gaps = torch.stack([head.mean(noisy) - tried for head in self.policy.heads])
-            error = (gaps.abs() if config.error == "absolute" else gaps.square()).sum(-1).mean(0)
             climb = config.climb * value.mean() / value.detach().abs().mean().clamp(min=1e-3)
             loss = (weight * error).mean() / weight.mean().clamp(min=_LEAST_WEIGHT) - climb
             metrics["advantage_weight"] = weight.mean()
         if self.regulariser is not None:
-            read_online = read[:, : len(online.action)]
+            half = len(online.action)
             loss, extra = self.regulariser.apply(
-                loss, lambda action: self.critic.value(read_online, action), torch.tanh(mean), online, demonstrations
+                loss,
+                lambda action: self.critic.value(read[:, :half], action),
+                online.observation,
+                torch.tanh(mean[:half]),
+                error[half:].mean(),
             )
             metrics |= extra
         if config.temperature > 0:
@@ -246,6 +247,19 @@ class ActorCritic:
             loss = loss + self.log_temperature.detach().exp() * log_prob
             metrics["entropy"] = -log_prob.detach()
         return loss, metrics
+
+    def _error(self, observation: Tensor, mean: Tensor, tried: Tensor, input_noise: Tensor | None) -> Tensor:
+        """How far the policy (its output before the tanh: mean) is from actions (B, A) that were tried: (B,).
+
+        With noise as it was cloned, each head of an ensemble by itself: without, they unlearn what the noise taught
+        them and come to lean on one another.
+        """
+        if input_noise is None:
+            gaps = (torch.tanh(mean) - tried)[None]
+        else:
+            noisy = observation + self.config.input_noise * input_noise
+            gaps = torch.stack([head.mean(noisy) - tried for head in self.policy.heads])
+        return (gaps.abs() if self.config.error == "absolute" else gaps.square()).sum(-1).mean(0)
 
     def _agreed(self, values: Tensor) -> Tensor:
         """What the actor goes by (B,) of the members' values (E, B)."""
