@@ -59,13 +59,15 @@ class AlgorithmConfig:
 
     pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
-    that succeeded count as demonstrations as well.
+    that succeeded count as demonstrations as well. acts: with the policy's mean action, or with what the critics value
+    most of all that the heads of policy and clone propose (``networks.chooser``), once the critics are warm.
     """
 
     name: str = "iborl"
     pretrained: bool = True
     exploration: float = 0.1
     copy_successes: bool = True
+    acts: Literal["mean", "best_proposal"] = "mean"
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)

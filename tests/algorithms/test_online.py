@@ -13,6 +13,7 @@ from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
 from dexloop.algorithms.online import OnlineLearner
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
 from dexloop.data.replay import Replay, ReplayConfig
+from dexloop.networks.chooser import Chooser
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.storage import Architecture, load_agent
 from dexloop.runtime.checkpoint import load_checkpoint, save_checkpoint
@@ -21,7 +22,7 @@ from tests.data.samples import SMALL_ROBOT, make_episode
 TINY = ActorCriticConfig(batch=32, members=3, width=16, warmup_updates=4)
 
 
-def learner(config: ActorCriticConfig = TINY, episodes: int = 4) -> OnlineLearner:
+def learner(config: ActorCriticConfig = TINY, episodes: int = 4, *, chooses: bool = False) -> OnlineLearner:
     torch.manual_seed(0)
     architecture = Architecture(
         state_size=3,
@@ -47,6 +48,7 @@ def learner(config: ActorCriticConfig = TINY, episodes: int = 4) -> OnlineLearne
             action_size=2,
             regulariser=ImitationRegulariser(teacher, RegulariserConfig()),
         ),
+        teacher=teacher if chooses else None,
     )
     made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))
     for index in range(episodes):
@@ -63,6 +65,22 @@ def test_online_steps_count_each_episode_once_and_successes_go_to_both_halves() 
         made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))
     assert made.online_steps == made.replay.online_steps == 12
     assert made.replay.demonstration_steps == 8 + 7
+
+
+def test_critics_choose_once_they_are_warm(tmp_path: Path) -> None:
+    made, path = learner(chooses=True), tmp_path / "policy.safetensors"
+    choosers: list[Chooser | None] = []
+    for version in range(3):
+        path.write_bytes(made.policy(version))
+        choosers.append(load_agent(path).agent.chooser)
+        made.update()
+    assert [chooser is None for chooser in choosers] == [True, True, False], choosers
+    path.write_bytes(made.policy(3))
+    chooser = load_agent(path).agent.chooser
+    assert chooser is not None
+    latent, action = torch.randn(4, 3), torch.rand(4, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(chooser.critic(latent, action), made.learner.critic(latent, action))
 
 
 def test_a_verdict_that_came_later_moves_an_episode_between_the_halves() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,14 +14,17 @@ from dexloop.algorithms.sac import ActorCritic
 from dexloop.algorithms.samples import add_episode, rewards_of
 from dexloop.data.replay import Replay
 from dexloop.networks.agent import Agent
-from dexloop.networks.storage import Architecture, agent_to_bytes
+from dexloop.networks.chooser import Chooser
+from dexloop.networks.policies import PolicyHead
+from dexloop.networks.storage import Architecture, CriticSize, agent_to_bytes
 from dexloop.types import Episode
 
 
 class OnlineLearner:
     """Encodes each episode once, when it arrives; every update then costs what state updates cost.
 
-    copy_successes: whether successful online episodes go into the demonstration half as well.
+    copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
+    proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class OnlineLearner:
         learner: ActorCritic,
         *,
         copy_successes: bool = True,
+        teacher: PolicyHead | None = None,
     ) -> None:
         self.architecture = architecture
         self.encoder = encoder
@@ -38,6 +43,7 @@ class OnlineLearner:
         self.learner = learner
         self.online_steps = 0
         self._copy_successes = copy_successes
+        self._teacher = teacher
         self._taken: set[str] = set()
         self._before_success: list[Tensor] = []
 
@@ -75,8 +81,13 @@ class OnlineLearner:
 
     def policy(self, version: int) -> bytes:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
-        agent = Agent(self.encoder.latent, self.learner.policy)
-        return agent_to_bytes(agent, self.architecture, version=version, steps=self.online_steps)
+        agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
+        if self._teacher is not None and not self.learner.warming_up:
+            config = self.learner.config
+            agent.chooser = Chooser(self._teacher, self.learner.critic)
+            size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
+            architecture = replace(architecture, chooser=size)
+        return agent_to_bytes(agent, architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds; the replay is not part of it, as the episodes are on the disk."""

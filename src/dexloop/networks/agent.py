@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import torch
 
+from dexloop.networks.chooser import Chooser
 from dexloop.networks.latent import LatentEncoder
-from dexloop.networks.policies import PolicyHead
+from dexloop.networks.policies import PolicyHead, unsquash
 from dexloop.types import Observation, Proposal
 
 
 class Agent:
-    """Acts with the head's mean, or samples around it when exploring."""
+    """Acts with the head's mean, or with what a chooser takes; samples around it when exploring."""
 
-    def __init__(self, latent: LatentEncoder, head: PolicyHead) -> None:
+    def __init__(self, latent: LatentEncoder, head: PolicyHead, chooser: Chooser | None = None) -> None:
         self.latent = latent
         self.head = head
+        self.chooser = chooser
+        self._critic = 0
         self._generator = torch.Generator()
 
     def reset(self, seed: int) -> None:
-        """Exploration noise is a function of the episode's seed."""
+        """What is explored is a function of the episode's seed."""
         self._generator.manual_seed(seed)
+        if self.chooser is not None:
+            self._critic = int(torch.randint(self.chooser.critic.members, (), generator=self._generator))
 
     @torch.no_grad()
     def act(self, observation: Observation, explore: bool) -> Proposal:
-        """The mean action (A,), or tanh of a draw around it."""
-        mean, log_deviation = self.head(self.latent.encode([observation]))
+        """The action (A,), or tanh of a draw around it."""
+        latent = self.latent.encode([observation])
+        mean, log_deviation = self.head(latent)
+        if self.chooser is not None:
+            mean = unsquash(self.chooser.choose(latent, self.head, self._critic if explore else None))
         if explore:
             mean = mean + log_deviation.exp() * torch.randn(mean.shape, generator=self._generator)
         return Proposal(action=torch.tanh(mean)[0].numpy())

@@ -111,7 +111,7 @@ class PolicyEnsemble(nn.Module):
         outputs = [head(observation) for head in self.heads]
         action = torch.stack([torch.tanh(mean) for mean, _ in outputs]).mean(0)
         deviation = torch.stack([log_deviation for _, log_deviation in outputs]).mean(0)
-        return torch.atanh(action.clamp(-_LARGEST_ACTION, _LARGEST_ACTION)), deviation
+        return unsquash(action), deviation
 
     def mean(self, observation: Tensor) -> Tensor:
         """The deterministic action (B, A) in (-1, 1)."""
@@ -133,6 +133,11 @@ def _drawn(mean: Tensor, log_deviation: Tensor) -> tuple[Tensor, Tensor]:
 def squash(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:
     """The action (B, A) that standard normal ``noise`` (B, A) makes of a policy's output."""
     return torch.tanh(mean + log_deviation.exp() * noise)
+
+
+def unsquash(action: Tensor) -> Tensor:
+    """What the tanh makes this action of, finite for actions at their limits."""
+    return torch.atanh(action.clamp(-_LARGEST_ACTION, _LARGEST_ACTION))
 
 
 def log_probability(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:

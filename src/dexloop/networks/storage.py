@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dexloop.data.files import write_file
 from dexloop.networks.agent import Agent
+from dexloop.networks.chooser import Chooser
+from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble, PolicyHead
@@ -22,11 +24,21 @@ _FORMAT = "dexloop-policy-1"
 
 
 @dataclass(frozen=True, slots=True)
+class CriticSize:
+    """members, width: of the ensemble of critics. close_up: whether they see the observation magnified as well."""
+
+    members: int
+    width: int
+    close_up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """What it takes to build an agent: sizes, cameras (empty: no images), encoder and policy head.
 
     A backbone's weights are the policy's own from then on: ``encoder.weights`` is None, and the hub is not asked.
-    members: policy heads, whose mean acts. ignored: entries of the latent that they do not see.
+    members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
+    that choose among what policy and teacher propose, None for a policy that acts alone.
     """
 
     state_size: int
@@ -39,17 +51,25 @@ class Architecture:
     standard_deviation: float = 0.1
     learn_deviation: bool = False
     ignored: tuple[int, ...] = ()
+    chooser: CriticSize | None = None
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
         encoder = build_encoder(self.cameras, self.encoder) if self.cameras else None
         latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged)
-        return Agent(latent.eval(), self.head(latent.size))
+        return Agent(latent.eval(), self.head(latent.size), self._chooser(latent.size))
 
     def head(self, latent_size: int) -> PolicyHead:
         """A policy head with fresh weights."""
         heads = [self._single(latent_size) for _ in range(self.members)]
         return heads[0] if self.members == 1 else PolicyEnsemble(heads)
+
+    def _chooser(self, latent_size: int) -> Chooser | None:
+        size = self.chooser
+        if size is None:
+            return None
+        critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
+        return Chooser(self.head(latent_size), critic)
 
     def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(
@@ -65,8 +85,7 @@ class Architecture:
 def agent_to_bytes(agent: Agent, architecture: Architecture, **facts: int | float | str) -> bytes:
     """The whole policy; ``facts`` (its version, say) go into the header."""
     header = {"format": _FORMAT, "architecture": json.dumps(asdict(architecture)), "facts": json.dumps(facts)}
-    modules = {"latent.": agent.latent, "head.": agent.head}
-    return encode_tensors({p + k: v for p, m in modules.items() for k, v in m.state_dict().items()}, header)
+    return encode_tensors({p + k: v for p, m in _modules(agent) for k, v in m.state_dict().items()}, header)
 
 
 def save_agent(path: Path, agent: Agent, architecture: Architecture, **facts: int | float | str) -> None:
@@ -89,8 +108,16 @@ def load_agent(path: Path) -> StoredPolicy:
 
 def load_tensors(agent: Agent, tensors: Mapping[str, Tensor]) -> None:
     """Put stored weights into an agent of the same architecture."""
-    for prefix, module in (("latent.", agent.latent), ("head.", agent.head)):
+    for prefix, module in _modules(agent):
         module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def _modules(agent: Agent) -> Iterator[tuple[str, nn.Module]]:
+    """What of an agent is stored, with the beginning of its tensors' names."""
+    yield "latent.", agent.latent
+    yield "head.", agent.head
+    if agent.chooser is not None:
+        yield "chooser.", agent.chooser
 
 
 def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> StoredPolicy:
@@ -98,6 +125,8 @@ def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> StoredPol
     described["cameras"] = tuple(described["cameras"])
     described["ignored"] = tuple(described["ignored"])
     described["encoder"] = EncoderConfig(**described["encoder"])
+    if described.get("chooser") is not None:
+        described["chooser"] = CriticSize(**described["chooser"])
     architecture = Architecture(**described)
     agent = architecture.build()
     load_tensors(agent, tensors)

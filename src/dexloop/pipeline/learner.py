@@ -82,7 +82,14 @@ def _empty_learner(config: RunConfig, run: RunDirectory) -> OnlineLearner:
     )
     latents = _kept_latents(config, run, agent.latent)
     encoder = EpisodeEncoder(agent.latent, crops=crops, shift=config.representation.shift, kept=latents)
-    return OnlineLearner(architecture, encoder, replay, actor_critic, copy_successes=algorithm.copy_successes)
+    return OnlineLearner(
+        architecture,
+        encoder,
+        replay,
+        actor_critic,
+        copy_successes=algorithm.copy_successes,
+        teacher=load_agent(run.prior).agent.head if algorithm.acts == "best_proposal" else None,
+    )
 
 
 def _kept_latents(config: RunConfig, run: RunDirectory, latent: LatentEncoder) -> KeptFeatures | None:
