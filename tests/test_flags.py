@@ -8,6 +8,7 @@ import pytest
 import tyro
 
 from dexloop.config import RunConfig, differing
+from dexloop.errors import DexloopError
 from dexloop.flags import described, flags_of_configurations
 from dexloop.presets import ALGORITHMS, PRESETS
 
@@ -91,3 +92,8 @@ def test_configurations_are_compared_flag_by_flag() -> None:
     other = replace(DEMO, algorithm=ALGORITHMS["iborl_ablated"], task="saucer")
     assert {"--task", "--algorithm.name", "--algorithm.regulariser"} <= differing(DEMO, other)
     assert differing(DEMO, DEMO) == set()
+
+
+def test_proposals_of_a_clone_need_a_clone() -> None:
+    with pytest.raises(DexloopError, match=r"--algorithm.acts best_proposal needs a clone, and rlpd begins without"):
+        replace(ALGORITHMS["rlpd"], acts="best_proposal")

@@ -73,6 +73,14 @@ class AlgorithmConfig:
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)
     pace: PaceConfig = field(default_factory=PaceConfig)
 
+    def __post_init__(self) -> None:
+        """Raise DexloopError for values that do not go together."""
+        if self.acts == "best_proposal" and not self.pretrained:
+            raise DexloopError(
+                f"--algorithm.acts best_proposal needs a clone, and {self.name} begins without: "
+                "give --algorithm.acts mean"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:

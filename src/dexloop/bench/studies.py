@@ -182,7 +182,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "updates_1": _pace(1.0),
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
-        "best_proposal": _algorithm(lambda a: replace(a, acts="best_proposal")),
+        "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )
