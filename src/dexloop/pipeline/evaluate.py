@@ -1,4 +1,4 @@
-"""Evaluate a policy: N trials on test seeds, acting on the mean, judged by whoever knows."""
+"""Evaluate a policy: N trials on test seeds, without exploration, judged by whoever knows."""
 
 from __future__ import annotations
 
