@@ -109,7 +109,7 @@ def test_void_rollouts_cost_robot_time_though_they_are_not_kept(tmp_path: Path) 
     assert fork(run, config, tmp_path / "other").robot_minutes() == run.robot_minutes()
     build_learner(config, run.directory).publish()
     assert build_actor(config, run.directory, robot).robot_seconds == pytest.approx(seconds)
-    from_scratch = replace(config, algorithm=replace(config.algorithm, pretrained=False))
+    from_scratch = replace(config, algorithm=replace(config.algorithm, pretrained=False, acts="mean"))
     assert build_actor(from_scratch, run.directory, robot).robot_seconds == 0.0, "it has no clone that tried"
 
 
