@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,16 +16,17 @@ from vision import CHANNELS, STRIDE, FrozenEncoder, VisionLearner
 
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
+from dexloop.config import RunConfig
 from dexloop.data.replay import Replay, ReplayConfig
-from dexloop.networks.policies import GaussianPolicy
+from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble
 from dexloop.presets import IBORL
 
 OBSERVATION_SIZE = 40
 ACTION_SIZE = 12
 _EPISODE = 100
 _CAMERAS = 2
-# What dexloop's own encoder says of two cameras, and 25 numbers of proprioception.
-_LATENT_SIZE = 153
+# What dexloop's own encoder says of two cameras, each with a nearer look, and 25 numbers of proprioception.
+_LATENT_SIZE = 281
 
 
 def state(scale: Scale) -> Contest:
@@ -40,21 +43,31 @@ def pair(scale: Scale) -> Contest:
 def iborl(scale: Scale) -> Contest:
     """What a run does by default: two updates of the critics and one of the actor, held to the demonstrations."""
 
-    def learner(*, compiled: bool) -> ActorCritic:
-        config = replace(IBORL.learner, batch=scale.batch, warmup_updates=0, compiled=compiled)
+    def learner(*, compiled: bool, precision: Literal["float32", "bfloat16"] = "float32") -> ActorCritic:
+        config = replace(IBORL.learner, batch=scale.batch, warmup_updates=0, compiled=compiled, precision=precision)
         assert IBORL.regulariser is not None
         return ActorCritic(
-            GaussianPolicy(_LATENT_SIZE, ACTION_SIZE, standard_deviation=IBORL.exploration),
+            _heads(),
             _filled_replay(_LATENT_SIZE, min(scale.latents, 20_000)),
             config,
             latent_size=_LATENT_SIZE,
             action_size=ACTION_SIZE,
-            regulariser=ImitationRegulariser(GaussianPolicy(_LATENT_SIZE, ACTION_SIZE), IBORL.regulariser),
+            regulariser=ImitationRegulariser(_heads(), IBORL.regulariser),
         )
 
     entered, skipped = _ours("iborl", scale, learner)
-    comparisons = [Comparison("iborl/dexloop-compiled", "iborl/dexloop")] if len(entered) > 1 else []
-    return Contest(tuple(entered), tuple(comparisons), skipped=skipped)
+    rounded, none = _ours("iborl", scale, partial(learner, precision="bfloat16"), suffix="-bfloat16")
+    entered += rounded
+    comparisons = [Comparison(contestant.name, "iborl/dexloop") for contestant in entered[1:]]
+    return Contest(tuple(entered), tuple(comparisons), skipped=skipped | none)
+
+
+def _heads() -> PolicyEnsemble:
+    made = [
+        GaussianPolicy(_LATENT_SIZE, ACTION_SIZE, standard_deviation=IBORL.exploration)
+        for _ in range(RunConfig().cloning.members)
+    ]
+    return PolicyEnsemble(made)
 
 
 def _contest(
@@ -105,10 +118,12 @@ def _contest(
     return Contest(tuple(entered), tuple(c for c in wanted if {c.faster, c.slower} <= there), skipped=skipped)
 
 
-def _ours(name: str, scale: Scale, learner: Callable[..., ActorCritic]) -> tuple[list[Contestant], dict[str, str]]:
+def _ours(
+    name: str, scale: Scale, learner: Callable[..., ActorCritic], suffix: str = ""
+) -> tuple[list[Contestant], dict[str, str]]:
     """dexloop as it is and compiled, or why not."""
-    entered = [Contestant(f"{name}/dexloop", learner(compiled=False).update, scale.updates)]
-    entry = f"{name}/dexloop-compiled"
+    entered = [Contestant(f"{name}/dexloop{suffix}", learner(compiled=False).update, scale.updates)]
+    entry = f"{name}/dexloop{suffix}-compiled"
     if not scale.compiled:
         return entered, {entry: "compiling takes a minute, too long for --quick"}
     compiled = learner(compiled=True)

@@ -9,14 +9,14 @@ import numpy as np
 from dexloop.robot.backend import Command, Deliver, Sample
 from dexloop.robot.devices import Frame
 from dexloop.robot.messages import ImageForm, observation_of
-from dexloop.sim.control import ACTION_SPEC
+from dexloop.sim.control import ACTION_SIZE, action_spec
 from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE
 from dexloop.sim.scene import CAMERAS
 from dexloop.types import FloatArray, ImageArray, ObservationSpec, RobotSpec
 from dexloop.v1 import robot_pb2 as pb
 
 SIZE = 128
-ACTION: FloatArray = np.linspace(-0.5, 0.5, ACTION_SPEC.size, dtype=np.float32)
+ACTION: FloatArray = np.linspace(-0.5, 0.5, ACTION_SIZE, dtype=np.float32)
 
 
 class PreparedRobot:
@@ -28,7 +28,7 @@ class PreparedRobot:
         self.spec = RobotSpec(
             name="prepared",
             task="cup",
-            action=ACTION_SPEC,
+            action=action_spec("delta"),
             observation=ObservationSpec(
                 proprio=PROPRIO_SIZE,
                 cameras=dict.fromkeys(CAMERAS, (SIZE, SIZE)),

@@ -21,12 +21,13 @@ from dexloop.networks.policies import GaussianPolicy
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 WITHOUT_GL = {
-    *("environment/state-only", "state/dexloop", "state/naive", "pair/dexloop", "iborl/dexloop", "actor/act-64"),
+    *("environment/state-only", "state/dexloop", "state/naive", "pair/dexloop", "actor/act-64"),
+    *("iborl/dexloop", "iborl/dexloop-bfloat16"),
     *("vision/encode-128", "vision/kept-128", "vision/encode-64", "vision/kept-64"),
     *("replay/index-select", "replay/numpy-indexing", "replay/memcpy", "replay/latents"),
 }
 LEROBOT = {"state/lerobot", "state/lerobot-compiled", "pair/lerobot", "pair/lerobot-compiled"}
-COMPILED = {"state/dexloop-compiled", "pair/dexloop-compiled", "iborl/dexloop-compiled"}
+COMPILED = {f"{name}-compiled" for name in ("state/dexloop", "pair/dexloop", "iborl/dexloop", "iborl/dexloop-bfloat16")}
 
 
 def speed(*flags: str) -> subprocess.CompletedProcess[str]:

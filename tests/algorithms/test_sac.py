@@ -251,6 +251,29 @@ def test_a_gpu_makes_the_same_updates(config: ActorCriticConfig) -> None:
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("config", [WEIGHTED, LEARNED], ids=["weighted", "learned noise, mean"])
+def test_half_the_precision_makes_nearly_the_same_updates(config: ActorCriticConfig) -> None:
+    """Adam's step is as long as the rate says, whatever a gradient's size: what can differ is its way."""
+    start, exact, rounded = (
+        filled(replace(config, precision=precision), regularised=True, learn=config.learn_temperature)
+        for precision in ("float32", "float32", "bfloat16")
+    )
+    state = torch.get_rng_state()
+    losses: list[dict[str, float]] = []
+    for each in (exact, rounded):
+        torch.set_rng_state(state)
+        for _ in range(10):
+            metrics = each.update()
+        losses.append({name: float(value) for name, value in metrics.items()})
+    assert losses[1] == pytest.approx(losses[0], rel=0.1, abs=0.02)
+    ways = [
+        torch.cat([(p - q).flatten() for p, q in zip(parameters(each), parameters(start), strict=True)])
+        for each in (exact, rounded)
+    ]
+    assert all(p.dtype == torch.float32 for p in parameters(rounded))
+    assert 0.9 < torch.cosine_similarity(*ways, dim=0) < 0.99999
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own making
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")

@@ -74,6 +74,7 @@ class ActorCriticConfig:
     close_up: int = 0
     device: str = "cpu"
     compiled: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         """Raise DexloopError for values that do not go together, or cannot be meant."""
@@ -123,7 +124,8 @@ class ActorCritic:
         if config.compiled:
             noisy = config.extraction == "weighted"
             shapes = LossShapes(config.batch, config.subset, latent_size, action_size, noisy, self._device)
-            compiled = compile_losses(*plain, policy=self.policy, critic=self.critic, shapes=shapes)
+            with self._in_precision():
+                compiled = compile_losses(*plain, policy=self.policy, critic=self.critic, shapes=shapes)
         self.compiled = compiled is not None
         self._critic_loss, self._actor_loss = compiled or plain
         keep_freed_memory()
@@ -155,7 +157,8 @@ class ActorCritic:
         # functions and GPUs draw other numbers.
         noise = torch.randn_like(batch.action).to(self._device)
         subset = torch.randperm(self.config.members)[: self.config.subset].to(self._device)
-        loss, metrics = self._critic_loss(self._moved(batch), noise, subset)
+        with self._in_precision():
+            loss, metrics = self._critic_loss(self._moved(batch), noise, subset)
         self._critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._critic_optimizer.step()
@@ -192,7 +195,8 @@ class ActorCritic:
         seen = torch.cat([online.observation, demonstrations.observation])
         input_noise = torch.randn_like(seen).to(self._device) if self.config.extraction == "weighted" else None
         self.critic.requires_grad_(False)
-        loss, metrics = self._actor_loss(self._moved(online), self._moved(demonstrations), noise, input_noise)
+        with self._in_precision():
+            loss, metrics = self._actor_loss(self._moved(online), self._moved(demonstrations), noise, input_noise)
         self._actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._actor_optimizer.step()
@@ -264,6 +268,9 @@ class ActorCritic:
     def _agreed(self, values: Tensor) -> Tensor:
         """What the actor goes by (B,) of the members' values (E, B)."""
         return values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+
+    def _in_precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def _moved(self, batch: Batch) -> Batch:
         return Batch(*(part.to(self._device) for part in batch))
