@@ -74,6 +74,7 @@ def _metrics(episodes: int = 60) -> list[dict[str, Any]]:
                 "return": float(won),
                 "robot_minutes": step / 500,
                 "policy_version": index,
+                "control_hz": 10.0,
             }
         )
         rows.append(
@@ -86,7 +87,6 @@ def _metrics(episodes: int = 60) -> list[dict[str, Any]]:
                 "return_mean": 0.4,
                 "bc_weight": 1 / (index + 1),
                 "updates_per_second": 40.0,
-                "control_hz": 10.0,
             }
         )
     rows.append(
@@ -320,7 +320,7 @@ def test_a_precision_recall_curve_is_drawn_where_it_can_be_read(tmp_path: Path, 
     assert Page(build_report(tmp_path)).count("svg") == drawn
 
 
-STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_second": 0.0, "control_hz": 0.0}
+STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_second": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -328,6 +328,7 @@ STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_se
     [
         ([{"kind": "episode", "step": 50, "episode": 0, "success": 0, "length": 50, "robot_minutes": 0.1}], 1),
         ([{"kind": "episode", "step": 50, "episode": 0, "success": 1, "length": 50, "robot_minutes": 0.1}], 2),
+        ([{"kind": "episode", "step": 50, "episode": 0, "success": 0, "length": 50, "control_hz": 60.0}], 2),
         ([{"kind": "eval", "step": 5, "success_rate": 0.5, "trials": 10, "mean_steps": 20}], 2),
         ([{"kind": "update", "step": 0, **STANDING}], 3),
         ([{"kind": "update", "step": 0, **STANDING}, {"kind": "update", "step": 9, "q_mean": -5.0}], 3),

@@ -56,7 +56,7 @@ def curves(metrics: Metrics) -> list[Plot]:
             _steps_to_success(metrics, axis),
             _calibration(metrics.updates, axis),
             _cloning_weight(metrics.updates, axis),
-            _speed(metrics.updates, axis),
+            _speed(metrics, axis),
         )
     return [plot for plot in drawn if plot is not None]
 
@@ -178,20 +178,22 @@ def _cloning_weight(updates: Table, axis: _Axis) -> Plot | None:
     return Plot("Pull towards the clone", caption, shown) if shown else None
 
 
-def _speed(updates: Table, axis: _Axis) -> Plot | None:
-    names = {"updates_per_second": ("Updates [1/s]", FIRST), "control_hz": ("Control rate [Hz]", SECOND)}
-    present = [name for name in names if _known(axis.updates, updates.column(name))]
+def _speed(metrics: Metrics, axis: _Axis) -> Plot | None:
+    rates = (
+        ("Updates [1/s]", FIRST, axis.updates, metrics.updates.column("updates_per_second")),
+        ("Control rate [Hz]", SECOND, axis.episodes, metrics.episodes.column("control_hz")),
+    )
+    present = [rate for rate in rates if _known(*rate[2:])]
     if not present:
         return None
     figure, panels = new_panels(len(present))
-    for panel, name in zip(panels, present, strict=True):
-        label, colour = names[name]
-        panel.plot(*_thinned(axis.updates, updates.column(name)), color=colour)
+    for panel, (label, colour, across, up) in zip(panels, present, strict=True):
+        panel.plot(*_thinned(across, up), color=colour)
         # A run that stands still has rate 0, and an axis needs some height.
-        panel.set_ylim(0, 1.15 * max(float(np.nanmax(updates.column(name))), 0.1))
+        panel.set_ylim(0, 1.15 * max(float(np.nanmax(up)), 0.1))
         panel.set_ylabel(label)
     panels[-1].set_xlabel(axis.label)
-    caption = "Gradient updates and control steps in a second of wall-clock time."
+    caption = "In a second of wall-clock time; simulation may run faster than a robot would."
     return Plot("Speed", caption, to_svg(figure, "Updates per second and control rate"))
 
 
