@@ -97,3 +97,11 @@ def test_configurations_are_compared_flag_by_flag() -> None:
 def test_proposals_of_a_clone_need_a_clone() -> None:
     with pytest.raises(DexloopError, match=r"--algorithm.acts best_proposal needs a clone, and rlpd begins without"):
         replace(ALGORITHMS["rlpd"], acts="best_proposal")
+
+
+@pytest.mark.parametrize("speedup", [0.9, 3.1, float("nan")])
+def test_a_speedup_slows_nothing_down_and_stays_near_what_was_seen(speedup: float) -> None:
+    with pytest.raises(DexloopError, match=r"--algorithm.speedup must lie in \[1, 3\]"):
+        replace(ALGORITHMS["iborl"], speedup=speedup)
+    with pytest.raises(DexloopError, match=r"it needs --algorithm.acts best_proposal"):
+        replace(ALGORITHMS["iborl"], acts="mean", speedup=1.5)

@@ -26,6 +26,9 @@ from dexloop.sim.config import SimConfig
 
 FORMAT = 1
 
+# Critics have seen nothing that is faster than this by far.
+_FASTEST = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class RecordConfig:
@@ -60,7 +63,8 @@ class AlgorithmConfig:
     pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
     that succeeded count as demonstrations as well. acts: with the policy's mean action, or with what the critics value
-    most of all that the heads of policy and clone propose (``networks.chooser``), once the critics are warm.
+    most of all that the heads of policy and clone propose (``networks.chooser``), once the critics are warm. speedup:
+    with best_proposal, exploring, each is offered so many times as fast as well where actions are velocities; 1: not.
     """
 
     name: str = "iborl"
@@ -68,6 +72,7 @@ class AlgorithmConfig:
     exploration: float = 0.1
     copy_successes: bool = True
     acts: Literal["mean", "best_proposal"] = "mean"
+    speedup: float = 1.0
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)
@@ -80,6 +85,10 @@ class AlgorithmConfig:
                 f"--algorithm.acts best_proposal needs a clone, and {self.name} begins without: "
                 "give --algorithm.acts mean"
             )
+        if not 1.0 <= self.speedup <= _FASTEST:
+            raise DexloopError(f"--algorithm.speedup must lie in [1, {_FASTEST:g}], got {self.speedup}")
+        if self.speedup > 1.0 and self.acts != "best_proposal":
+            raise DexloopError("--algorithm.speedup makes proposals faster: it needs --algorithm.acts best_proposal")
 
 
 @dataclass(frozen=True, slots=True)

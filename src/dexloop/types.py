@@ -23,11 +23,15 @@ ImageArray = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ActionGroup:
-    """A named run of action dimensions [start, stop) that one person or policy drives as a whole."""
+    """A named run of action dimensions [start, stop) that one person or policy drives as a whole.
+
+    velocity: whether they are velocities or steps, so that half of an action goes the same way at half the speed.
+    """
 
     name: str
     start: int
     stop: int
+    velocity: bool = False
 
 
 @dataclass(frozen=True, slots=True)

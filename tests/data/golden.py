@@ -19,7 +19,7 @@ PATH = Path(__file__).parent / "golden"
 ROBOT = RobotSpec(
     name="golden",
     task="push",
-    action=ActionSpec(2, (ActionGroup("arm", 0, 1), ActionGroup("hand", 1, 2)), ("x", "grip")),
+    action=ActionSpec(2, (ActionGroup("arm", 0, 1, velocity=True), ActionGroup("hand", 1, 2)), ("x", "grip")),
     observation=ObservationSpec(3, {"top": (16, 16)}, privileged=1, proprio_names=("a", "b", "c")),
     control_hz=10.0,
     max_steps=20,

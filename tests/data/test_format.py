@@ -54,6 +54,16 @@ def test_the_golden_dataset_is_read_exactly(copied: Path) -> None:
         assert path.is_dir() or path.read_bytes() == (copied / path.relative_to(golden.PATH)).read_bytes()
 
 
+def test_a_dataset_of_before_actions_were_said_to_be_velocities_is_read(copied: Path) -> None:
+    path = copied / "meta/dexloop.json"
+    content = json.loads(path.read_text())
+    for group in content["robot"]["action"]["groups"]:
+        del group["velocity"]
+    path.write_text(json.dumps(content))
+    stored = EpisodeDataset.open(copied, golden.ROBOT)
+    assert stored.warnings == [] and [group.velocity for group in stored.spec.action.groups] == [False, False]
+
+
 def test_writing_the_golden_episodes_again_gives_the_same_files(tmp_path: Path) -> None:
     golden.write(tmp_path / "again")
     names = {path.relative_to(golden.PATH) for path in golden.PATH.rglob("*") if path.is_file()}

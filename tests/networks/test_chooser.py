@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dexloop.errors import DexloopError
 from dexloop.networks.agent import Agent
 from dexloop.networks.chooser import Chooser
 from dexloop.networks.critics import EnsembleCritic
@@ -53,6 +54,21 @@ def test_the_best_of_all_proposals_is_taken(liked: float, taken: float) -> None:
     torch.testing.assert_close(chosen, torch.full((1, 2), taken), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("liked", "taken"),
+    [(0.35, (0.3, 0.2)), (0.19, (0.2, 0.2)), (-0.45, (-0.45, -0.3)), (1.1, (1.0, 0.9))],
+    ids=["faster", "as it is", "the teacher's, faster", "at the limit"],
+)
+def test_exploring_proposals_are_offered_faster_where_actions_are_velocities(
+    liked: float, taken: tuple[float, float]
+) -> None:
+    policy, teacher = heads(0.2, 0.9), heads(-0.3)
+    chooser = Chooser(teacher, Likes(liked), (1.5, 1.0))
+    torch.testing.assert_close(chooser.choose(torch.zeros(1, 3), policy, 0), torch.tensor([taken]), atol=1e-6, rtol=0)
+    for action in chooser.choose(torch.zeros(1, 3), policy)[0]:
+        assert any(float(action) == pytest.approx(made, abs=1e-6) for made in (0.2, 0.9, 0.55, -0.3)), "not exploring"
+
+
 def test_all_critics_must_agree_unless_one_is_asked() -> None:
     policy, teacher = heads(-0.5, 0.5), heads(0.1)
     chooser = Chooser(teacher, Likes(-1.0, 1.0))
@@ -79,15 +95,26 @@ def test_exploring_asks_another_critic_in_another_episode_and_the_same_within_on
     assert taken == {-0.5, 0.5}
 
 
-def test_a_policy_file_carries_its_critics(tmp_path: Path) -> None:
+def test_a_policy_file_with_factors_for_another_robot_is_refused(tmp_path: Path) -> None:
+    architecture = replace(SMALL, chooser=CriticSize(members=2, width=8, close_up=False), speedup=(1.5, 1.0))
+    given = replace(architecture, speedup=()).build()
+    save_agent(tmp_path / "policy.safetensors", given, replace(architecture, speedup=(1.5,)))
+    with pytest.raises(DexloopError, match="1 factors for 2 action dimensions"):
+        load_agent(tmp_path / "policy.safetensors")
+
+
+@pytest.mark.parametrize("speedup", [(), (3.0, 1.0)])
+def test_a_policy_file_carries_its_critics(tmp_path: Path, speedup: tuple[float, ...]) -> None:
     torch.manual_seed(0)
-    architecture = replace(SMALL, members=2, chooser=CriticSize(members=3, width=16, close_up=True))
+    size = CriticSize(members=3, width=16, close_up=True)
+    architecture = replace(SMALL, members=2, chooser=size, speedup=speedup)
     given = architecture.build()
     given.latent.fit(list(observations(SMALL_ROBOT, 1, 20)))
     assert given.chooser is not None and given.chooser.critic.close_up is not None
     given.chooser.critic.close_up.focus(torch.randn(10, given.latent.size))
     save_agent(tmp_path / "policy.safetensors", given, architecture)
     stored = load_agent(tmp_path / "policy.safetensors")
+    assert stored.architecture == architecture
     alone = Agent(given.latent, given.head)
     differs = False
     for observation in observations(SMALL_ROBOT, 2, 5):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import torch
 from dexloop.errors import DexloopError
 from dexloop.networks.agent import Agent
 from dexloop.networks.encoders import EncoderConfig
-from dexloop.networks.storage import Architecture, agent_to_bytes, load_agent, save_agent
+from dexloop.networks.storage import Architecture, CriticSize, agent_to_bytes, load_agent, save_agent
 from tests.data.samples import SMALL_ROBOT, observations
 
 SMALL = Architecture(
@@ -127,6 +129,27 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "policy.safetensors"
     path.write_bytes(agent_to_bytes(agent(), replace(SMALL, width=32)))
     refused(path)
+
+
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ({"width": 20_000}, "describes other tensors"),
+        ({"state_size": 10_000_000}, "describes other tensors"),
+        ({"members": 10**9}, "1000000000 heads, where 1 to 200 can be"),
+        ({"members": 0}, "0 heads"),
+        ({"chooser": CriticSize(10**9, 16, close_up=False)}, "1000000000 critics"),
+        ({"chooser": CriticSize(2, 20_000, close_up=False)}, "describes other tensors"),
+    ],
+)
+def test_a_header_that_makes_up_sizes_takes_no_memory_for_them(
+    tmp_path: Path, forged: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(agent_to_bytes(agent(), replace(SMALL, **forged)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert reason in refused(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
 
 
 def test_the_header_describes_the_policy_to_other_programs(tmp_path: Path) -> None:

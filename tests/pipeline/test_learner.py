@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,26 @@ def test_the_policy_says_how_many_steps_the_learner_has(run: RunDirectory) -> No
     loop.receive()
     loop.publish()
     assert load_agent(run.policy).facts["steps"] == before + 8
+
+
+@pytest.mark.parametrize(("velocity", "wanted"), [(True, (1.5, 1.0)), (False, ())])
+def test_only_velocities_are_offered_faster(
+    run: RunDirectory, velocity: bool, wanted: tuple[float, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    meta = run.demos / "meta/dexloop.json"
+    content = json.loads(meta.read_text())
+    content["robot"]["action"]["groups"] = [
+        {"name": "arm", "start": 0, "stop": 1, "velocity": velocity},
+        {"name": "hand", "start": 1, "stop": 2, "velocity": False},
+    ]
+    meta.write_text(json.dumps(content))
+    loop = build_learner(replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts="best_proposal", speedup=1.5)), run)
+    loop.turn()
+    loop.publish()
+    architecture = load_agent(run.policy).architecture
+    assert architecture.chooser is not None
+    assert architecture.speedup == wanted
+    assert ("warning: --algorithm.speedup" in capfd.readouterr().err) is not velocity
 
 
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from dexloop import DexloopError
+from dexloop.sim.config import SimConfig
 from dexloop.sim.control import ActionCodec, ActionForm, ControlLimits, checked_action
 from dexloop.sim.env import DexEnv
 from dexloop.sim.rotations import rotation_matrix, rotation_vector
 
 FORMS: tuple[ActionForm, ...] = ("delta", "absolute")
+
+
+@pytest.mark.parametrize(("form", "velocity"), [("delta", [True, False]), ("absolute", [False, False])])
+def test_only_steps_of_the_arm_are_velocities(form: ActionForm, velocity: list[bool]) -> None:
+    with DexEnv(SimConfig(action=form, observation="privileged")) as env:
+        assert [group.velocity for group in env.robot_spec.action.groups] == velocity
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -25,6 +25,7 @@ class OnlineLearner:
 
     copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
     proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
+    speedup: factors (A,) with which they are offered every proposal again, or empty.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class OnlineLearner:
         *,
         copy_successes: bool = True,
         teacher: PolicyHead | None = None,
+        speedup: tuple[float, ...] = (),
     ) -> None:
         self.architecture = architecture
         self.encoder = encoder
@@ -44,6 +46,7 @@ class OnlineLearner:
         self.online_steps = 0
         self._copy_successes = copy_successes
         self._teacher = teacher
+        self._speedup = speedup
         self._taken: set[str] = set()
         self._before_success: list[Tensor] = []
 
@@ -84,9 +87,9 @@ class OnlineLearner:
         agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
         if self._teacher is not None and not self.learner.warming_up:
             config = self.learner.config
-            agent.chooser = Chooser(self._teacher, self.learner.critic)
+            agent.chooser = Chooser(self._teacher, self.learner.critic, self._speedup)
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
-            architecture = replace(architecture, chooser=size)
+            architecture = replace(architecture, chooser=size, speedup=self._speedup)
         return agent_to_bytes(agent, architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:

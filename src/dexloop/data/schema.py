@@ -121,7 +121,7 @@ def spec_from_json(path: Path, content: Mapping[str, Any]) -> RobotSpec:
             task=str(content["task"]),
             action=ActionSpec(
                 size=int(action["size"]),
-                groups=tuple(ActionGroup(str(g["name"]), int(g["start"]), int(g["stop"])) for g in action["groups"]),
+                groups=tuple(_group(g) for g in action["groups"]),
                 names=tuple(str(name) for name in action["names"]),
             ),
             observation=ObservationSpec(
@@ -137,6 +137,12 @@ def spec_from_json(path: Path, content: Mapping[str, Any]) -> RobotSpec:
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DexloopError(f"{path}: does not describe a robot ({error!r})") from error
+
+
+def _group(content: Mapping[str, Any]) -> ActionGroup:
+    # Episodes of before there was a "velocity" do not say it.
+    velocity = bool(content.get("velocity", False))
+    return ActionGroup(str(content["name"]), int(content["start"]), int(content["stop"]), velocity)
 
 
 def spec_from_info(path: Path, content: Mapping[str, Any], task: str, max_steps: int) -> RobotSpec:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from dexloop.data.files import write_file
 from dexloop.networks.act import ActNetwork, TransformerConfig
@@ -16,7 +16,7 @@ from dexloop.networks.chunks import ChunkingAgent
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.pretrained import build_encoder
-from dexloop.networks.tensor_files import encode_tensors, read_module
+from dexloop.networks.tensor_files import check_count, encode_tensors, read_module
 
 _FORMAT = "dexloop-act-1"
 
@@ -43,6 +43,7 @@ class ActArchitecture:
         if latent is None:
             encoder = build_encoder(self.cameras, self.encoder) if self.cameras else None
             latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged).eval()
+        check_count(max(self.transformer.encoder_layers, self.transformer.decoder_layers), "layers")
         network = ActNetwork(self.parts, self.action_size, self.transformer, ignored=self.ignored)
         return ChunkingAgent(latent, network.eval(), self.decay)
 
@@ -58,7 +59,7 @@ class StoredAct(NamedTuple):
 def act_to_bytes(agent: ChunkingAgent, architecture: ActArchitecture, **facts: int | float | str) -> bytes:
     """The whole policy; ``facts`` (how it was trained, say) go into the header."""
     header = {"format": _FORMAT, "architecture": json.dumps(asdict(architecture)), "facts": json.dumps(facts)}
-    return encode_tensors({p + k: v for p, m in _modules(agent).items() for k, v in m.state_dict().items()}, header)
+    return encode_tensors({p + k: v for p, m in _modules(agent) for k, v in m.state_dict().items()}, header)
 
 
 def save_act(path: Path, agent: ChunkingAgent, architecture: ActArchitecture, **facts: int | float | str) -> None:
@@ -68,21 +69,27 @@ def save_act(path: Path, agent: ChunkingAgent, architecture: ActArchitecture, **
 
 def load_act(path: Path) -> StoredAct:
     """Read a policy file; raises DexloopError naming the file when it is missing or is not one."""
-    return read_module(path, "ACT policy", _FORMAT, _rebuilt, missing="no such ACT policy; train one first")
+    (agent, architecture), header = read_module(
+        path,
+        "ACT policy",
+        _FORMAT,
+        _built,
+        lambda built: _modules(built[0]),
+        missing="no such ACT policy; train one first",
+    )
+    return StoredAct(agent, architecture, json.loads(header["facts"]))
 
 
-def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> StoredAct:
+def _built(header: Mapping[str, str]) -> tuple[ChunkingAgent, ActArchitecture]:
     described = json.loads(header["architecture"])
     for name in ("cameras", "parts", "ignored"):
         described[name] = tuple(described[name])
     described["encoder"] = EncoderConfig(**described["encoder"])
     described["transformer"] = TransformerConfig(**described["transformer"])
     architecture = ActArchitecture(**described)
-    agent = architecture.build()
-    for prefix, module in _modules(agent).items():
-        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
-    return StoredAct(agent, architecture, json.loads(header["facts"]))
+    return architecture.build(), architecture
 
 
-def _modules(agent: ChunkingAgent) -> dict[str, nn.Module]:
-    return {"latent.": agent.latent, "network.": agent.network}
+def _modules(agent: ChunkingAgent) -> Iterator[tuple[str, nn.Module]]:
+    yield "latent.", agent.latent
+    yield "network.", agent.network

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -16,21 +18,29 @@ class Chooser(nn.Module):
     and critics, which know what came of such places, can tell. Only what some head would do is ever taken, so critics
     cannot lead far from what is known. After IBRL (Hu et al., arXiv 2311.02198), which chooses between a policy and a
     clone.
+
+    speedup: factors (A,), above 1 where an action is a velocity and 1 elsewhere, or empty. Exploring, each proposal is
+    offered a second time, multiplied with them: the same way, faster. Demonstrators are slow for reasons that a policy
+    does not have, and noise, which goes every way, hardly ever shows it. What succeeded faster is imitated, and so
+    proposed; not exploring, critics are not asked about what is faster still, since they think too well of it.
     """
 
-    def __init__(self, teacher: PolicyHead, critic: EnsembleCritic) -> None:
+    def __init__(self, teacher: PolicyHead, critic: EnsembleCritic, speedup: Sequence[float] = ()) -> None:
         super().__init__()
         self.teacher = teacher
         self.critic = critic
+        self.speedup = torch.tensor(speedup) if speedup else None
 
     @torch.no_grad()
     def choose(self, latent: Tensor, policy: PolicyHead, member: int | None = None) -> Tensor:
         """The best action (1, A) for latent (1, D).
 
-        member: the critic that chooses; None for the least value that any of them gives. One critic for a whole
-        episode, another in the next, tries out what critics do not agree on (bootstrapped DQN, arXiv 1602.04621).
+        member: the critic that chooses, exploring; None for the least value that any of them gives. One critic for a
+        whole episode, another in the next, tries out what critics do not agree on (bootstrapped DQN, arXiv 1602.04621).
         """
         actions = torch.cat([action for made in (policy, self.teacher) for action in _proposals(made, latent)])
+        if self.speedup is not None and member is not None:
+            actions = torch.cat([actions, (actions * self.speedup).clamp(-1.0, 1.0)])
         values = self.critic(latent.expand(len(actions), -1), actions)
         best = (values.amin(0) if member is None else values[member]).argmax()
         return actions[best][None]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from dexloop.data.files import write_file
 from dexloop.networks.agent import Agent
@@ -18,7 +18,7 @@ from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble, PolicyHead
 from dexloop.networks.pretrained import build_encoder
-from dexloop.networks.tensor_files import encode_tensors, read_module
+from dexloop.networks.tensor_files import check_count, encode_tensors, read_module
 
 _FORMAT = "dexloop-policy-1"
 
@@ -38,7 +38,8 @@ class Architecture:
 
     A backbone's weights are the policy's own from then on: ``encoder.weights`` is None, and the hub is not asked.
     members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
-    that choose among what policy and teacher propose, None for a policy that acts alone.
+    that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
+    which the chooser is offered every proposal again, or empty.
     """
 
     state_size: int
@@ -52,6 +53,7 @@ class Architecture:
     learn_deviation: bool = False
     ignored: tuple[int, ...] = ()
     chooser: CriticSize | None = None
+    speedup: tuple[float, ...] = ()
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
@@ -61,6 +63,7 @@ class Architecture:
 
     def head(self, latent_size: int) -> PolicyHead:
         """A policy head with fresh weights."""
+        check_count(self.members, "heads")
         heads = [self._single(latent_size) for _ in range(self.members)]
         return heads[0] if self.members == 1 else PolicyEnsemble(heads)
 
@@ -68,8 +71,11 @@ class Architecture:
         size = self.chooser
         if size is None:
             return None
+        check_count(size.members, "critics")
+        if len(self.speedup) not in (0, self.action_size):
+            raise ValueError(f"{len(self.speedup)} factors for {self.action_size} action dimensions")
         critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
-        return Chooser(self.head(latent_size), critic)
+        return Chooser(self.head(latent_size), critic, self.speedup)
 
     def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(
@@ -103,13 +109,10 @@ class StoredPolicy(NamedTuple):
 
 def load_agent(path: Path) -> StoredPolicy:
     """Read a policy file; raises DexloopError naming the file when it is missing or is not one."""
-    return read_module(path, "policy", _FORMAT, _rebuilt, missing="no such policy; train one first")
-
-
-def load_tensors(agent: Agent, tensors: Mapping[str, Tensor]) -> None:
-    """Put stored weights into an agent of the same architecture."""
-    for prefix, module in _modules(agent):
-        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+    (agent, architecture), header = read_module(
+        path, "policy", _FORMAT, _built, lambda built: _modules(built[0]), missing="no such policy; train one first"
+    )
+    return StoredPolicy(agent, architecture, json.loads(header["facts"]))
 
 
 def _modules(agent: Agent) -> Iterator[tuple[str, nn.Module]]:
@@ -120,14 +123,13 @@ def _modules(agent: Agent) -> Iterator[tuple[str, nn.Module]]:
         yield "chooser.", agent.chooser
 
 
-def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> StoredPolicy:
+def _built(header: Mapping[str, str]) -> tuple[Agent, Architecture]:
     described = json.loads(header["architecture"])
     described["cameras"] = tuple(described["cameras"])
     described["ignored"] = tuple(described["ignored"])
+    described["speedup"] = tuple(float(factor) for factor in described.get("speedup", ()))
     described["encoder"] = EncoderConfig(**described["encoder"])
     if described.get("chooser") is not None:
         described["chooser"] = CriticSize(**described["chooser"])
     architecture = Architecture(**described)
-    agent = architecture.build()
-    load_tensors(agent, tensors)
-    return StoredPolicy(agent, architecture, json.loads(header["facts"]))
+    return architecture.build(), architecture

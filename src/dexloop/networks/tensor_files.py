@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dexloop.errors import DexloopError
 
 Built = TypeVar("Built")
+_MOST = 200
 
 
 def encode_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> bytes:
@@ -44,19 +46,34 @@ def read_module(
     path: Path,
     what: str,
     expected: str,
-    build: Callable[[Mapping[str, str], dict[str, Tensor]], Built],
+    build: Callable[[Mapping[str, str]], Built],
+    modules: Callable[[Built], Iterable[tuple[str, nn.Module]]],
     *,
     missing: str,
-) -> Built:
-    """What ``build`` makes of header and tensors; expected: the header's "format".
+) -> tuple[Built, Mapping[str, str]]:
+    """What ``build`` makes of the header, with the file's tensors in it, and the header.
 
-    Raises DexloopError as ``read_tensors`` does, and where the file is of another format or does not fit.
+    expected: the header's "format". modules: those of what was built that have tensors, with the beginning of
+    their names. Raises DexloopError as ``read_tensors`` does, and where the file is of another format or does not fit.
     """
     header, tensors = read_tensors(path, what, missing)
     if header.get("format") != expected:
         raise DexloopError(f"{path} is not a dexloop {what} (format {header.get('format')!r})")
     try:
-        return build(header, tensors)
+        with torch.device("meta"):  # takes no memory, whatever sizes the header makes up
+            described = {p + k: v.shape for p, m in modules(build(header)) for k, v in m.state_dict().items()}
+        if described != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise ValueError("its header describes other tensors than it holds")
+        built = build(header)
+        for prefix, module in modules(built):
+            module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DexloopError(f"{path} is damaged, or a {what} of another version of dexloop: {reason}") from None
+    return built, header
+
+
+def check_count(count: int, what: str) -> None:
+    """Raise ValueError where there would be so many of ``what`` that only to make them takes minutes."""
+    if not 1 <= count <= _MOST:
+        raise ValueError(f"{count} {what}, where 1 to {_MOST} can be")

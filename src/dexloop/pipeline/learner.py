@@ -27,7 +27,7 @@ from dexloop.progress import say
 from dexloop.runtime.learner import LearnerLoop
 from dexloop.runtime.link import LearnerSide
 from dexloop.runtime.run_directory import RunDirectory
-from dexloop.types import Episode, RobotSpec
+from dexloop.types import ActionSpec, Episode, RobotSpec
 
 
 def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
@@ -35,7 +35,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     spec = EpisodeDataset.open(run.demos).spec
-    learner = _empty_learner(config, run)
+    learner = _empty_learner(config, run, spec.action)
     reward = training_reward(config, run, spec)
     verdicts = _kept_verdicts(config, run, spec)
     forget_others(run.features, {kept.recipe for kept in (learner.encoder.kept, verdicts) if kept is not None})
@@ -53,7 +53,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     return loop
 
 
-def _empty_learner(config: RunConfig, run: RunDirectory) -> OnlineLearner:
+def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> OnlineLearner:
     """A learner that has seen nothing yet."""
     algorithm, crops = config.algorithm, config.representation.crops
     prior = load_agent(run.prior)
@@ -89,7 +89,21 @@ def _empty_learner(config: RunConfig, run: RunDirectory) -> OnlineLearner:
         actor_critic,
         copy_successes=algorithm.copy_successes,
         teacher=load_agent(run.prior).agent.head if algorithm.acts == "best_proposal" else None,
+        speedup=_factors(action, algorithm.speedup),
     )
+
+
+def _factors(action: ActionSpec, speedup: float) -> tuple[float, ...]:
+    """What makes an action of this robot ``speedup`` times as fast; empty where that changes nothing."""
+    factors = [1.0] * action.size
+    for group in action.groups:
+        if group.velocity:
+            factors[group.start : group.stop] = [speedup] * (group.stop - group.start)
+    if set(factors) != {1.0}:
+        return tuple(factors)
+    if speedup > 1.0:
+        say("warning: --algorithm.speedup: this robot does not say that any of its actions are velocities; left out")
+    return ()
 
 
 def _kept_latents(config: RunConfig, run: RunDirectory, latent: LatentEncoder) -> KeptFeatures | None:

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from dexloop.data.files import write_file
 from dexloop.networks.tensor_files import encode_tensors, read_module
 from dexloop.rewards.classifier import SuccessClassifier
@@ -29,11 +27,13 @@ def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float)
 def load_classifier(path: Path) -> tuple[SuccessClassifier, float]:
     """The classifier and its threshold; raises DexloopError naming the file when it is no such thing."""
     missing = "no reward classifier; train it with: dexloop reward"
-    return read_module(path, "classifier", _FORMAT, _rebuilt, missing=missing)
+    (classifier, threshold), _ = read_module(
+        path, "classifier", _FORMAT, _built, lambda built: [("", built[0])], missing=missing
+    )
+    return classifier, threshold
 
 
-def _rebuilt(header: Mapping[str, str], tensors: dict[str, Tensor]) -> tuple[SuccessClassifier, float]:
+def _built(header: Mapping[str, str]) -> tuple[SuccessClassifier, float]:
     described = json.loads(header["classifier"])
     classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
-    classifier.load_state_dict(tensors)
     return classifier.eval(), float(described["threshold"])

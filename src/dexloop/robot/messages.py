@@ -35,7 +35,9 @@ def description_of(spec: RobotSpec, *, real_time: bool) -> pb.Description:
         name=spec.name,
         task=spec.task,
         action_size=spec.action.size,
-        action_groups=[pb.ActionGroup(name=g.name, start=g.start, stop=g.stop) for g in spec.action.groups],
+        action_groups=[
+            pb.ActionGroup(name=g.name, start=g.start, stop=g.stop, velocity=g.velocity) for g in spec.action.groups
+        ],
         action_names=spec.action.names,
         proprio_names=spec.observation.proprio_names,
         cameras=[pb.CameraSize(name=n, height=h, width=w) for n, (h, w) in spec.observation.cameras.items()],
@@ -60,7 +62,7 @@ def spec_of(description: pb.Description) -> RobotSpec:
         task=description.task,
         action=ActionSpec(
             size=description.action_size,
-            groups=tuple(ActionGroup(g.name, g.start, g.stop) for g in description.action_groups),
+            groups=tuple(ActionGroup(g.name, g.start, g.stop, g.velocity) for g in description.action_groups),
             names=tuple(description.action_names),
         ),
         observation=ObservationSpec(

@@ -12,7 +12,7 @@ from dexloop.robot.faults import CameraWatch, said
 from dexloop.robot.motion import Motion
 from dexloop.robot.orders import Orders
 from dexloop.robot.plant import Plant, PlantState
-from dexloop.sim.control import ACTION_SPEC
+from dexloop.sim.control import action_spec
 from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE, Proprioception
 from dexloop.types import FloatArray, ObservationSpec, RobotSpec
 
@@ -63,7 +63,7 @@ def spec_of(plant: Plant, config: ControlConfig) -> RobotSpec:
     return RobotSpec(
         name=plant.name,
         task=config.task,
-        action=ACTION_SPEC,
+        action=action_spec(config.action),
         observation=ObservationSpec(
             proprio=PROPRIO_SIZE,
             cameras=dict(plant.cameras),

@@ -26,11 +26,14 @@ ACTION_SIZE = 12
 ARM = slice(0, 6)
 FINGERS = slice(6, 12)
 
-ACTION_SPEC = ActionSpec(
-    size=ACTION_SIZE,
-    groups=(ActionGroup("arm", 0, 6), ActionGroup("hand", 6, 12)),
-    names=("x", "y", "z", "rotation_x", "rotation_y", "rotation_z", *FINGER_NAMES),
-)
+
+def action_spec(form: ActionForm) -> ActionSpec:
+    """What an action of this form is to the episode loop."""
+    return ActionSpec(
+        size=ACTION_SIZE,
+        groups=(ActionGroup("arm", 0, 6, velocity=form == "delta"), ActionGroup("hand", 6, 12)),
+        names=("x", "y", "z", "rotation_x", "rotation_y", "rotation_z", *FINGER_NAMES),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dexloop.errors import DexloopError
 from dexloop.sim.config import SimConfig
-from dexloop.sim.control import ACTION_SIZE, ACTION_SPEC, FINGERS, ActionCodec, checked_action
+from dexloop.sim.control import ACTION_SIZE, FINGERS, ActionCodec, action_spec, checked_action
 from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE, Proprioception
 from dexloop.sim.randomisation import Push
 from dexloop.sim.rendering import Renderer
@@ -103,7 +103,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         return RobotSpec(
             name="sim",
             task=self.task.name,
-            action=ACTION_SPEC,
+            action=action_spec(c.action),
             observation=ObservationSpec(
                 proprio=PROPRIO_SIZE,
                 cameras=cameras,

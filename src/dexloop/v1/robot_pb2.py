@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64\x65xloop/v1/robot.proto\x12\ndexloop.v1\"\x11\n\x0f\x44\x65scribeRequest\"8\n\x0b\x41\x63tionGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0c\n\x04stop\x18\x03 \x01(\r\"9\n\nCameraSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\"\xc2\x02\n\x0b\x44\x65scription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x13\n\x0b\x61\x63tion_size\x18\x03 \x01(\r\x12.\n\raction_groups\x18\x04 \x03(\x0b\x32\x17.dexloop.v1.ActionGroup\x12\x14\n\x0c\x61\x63tion_names\x18\x05 \x03(\t\x12\x15\n\rproprio_names\x18\x06 \x03(\t\x12\'\n\x07\x63\x61meras\x18\x07 \x03(\x0b\x32\x16.dexloop.v1.CameraSize\x12\x17\n\x0fprivileged_size\x18\x08 \x01(\r\x12\x12\n\ncontrol_hz\x18\t \x01(\x01\x12\x11\n\tmax_steps\x18\n \x01(\r\x12\x15\n\rreset_seconds\x18\x0b \x01(\x01\x12\x12\n\nrobot_time\x18\x0c \x01(\x01\x12\x11\n\treal_time\x18\r \x01(\x08\"+\n\x0cResetRequest\x12\r\n\x05lease\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\"\x1c\n\x0bHoldRequest\x12\r\n\x05lease\x18\x01 \x01(\t\"\r\n\x0bStopRequest\"\x0b\n\tStopReply\"\x1d\n\x0cRearmRequest\x12\r\n\x05lease\x18\x01 \x01(\t\"\x0c\n\nRearmReply\"h\n\x06\x41\x63tion\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x11\n\tissued_at\x18\x03 \x01(\x01\x12\x11\n\tvalid_for\x18\x04 \x01(\x01\x12\x0e\n\x06values\x18\x05 \x03(\x02\"\xe3\x01\n\x05Image\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12,\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1a.dexloop.v1.Image.Encoding\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x06 \x01(\x04\x12\x13\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x01\"I\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x11\n\rENCODING_JPEG\x10\x02\"=\n\x05Truth\x12\x12\n\nprivileged\x18\x01 \x03(\x02\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x0f\n\x07holding\x18\x03 \x01(\x08\"\xf3\x01\n\x0bObservation\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nrobot_time\x18\x02 \x01(\x01\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x04\x12\x10\n\x08\x65xecuted\x18\x04 \x03(\x02\x12\x0f\n\x07proprio\x18\x05 \x03(\x02\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.dexloop.v1.Image\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12\x0f\n\x07refused\x18\t \x01(\t\x12 \n\x05truth\x18\n \x01(\x0b\x32\x11.dexloop.v1.Truth\x12\r\n\x05lease\x18\x0b \x01(\t2\xee\x02\n\x05Robot\x12@\n\x08\x44\x65scribe\x12\x1b.dexloop.v1.DescribeRequest\x1a\x17.dexloop.v1.Description\x12:\n\x05Reset\x12\x18.dexloop.v1.ResetRequest\x1a\x17.dexloop.v1.Observation\x12\x38\n\x04Hold\x12\x17.dexloop.v1.HoldRequest\x1a\x17.dexloop.v1.Observation\x12\x36\n\x04Stop\x12\x17.dexloop.v1.StopRequest\x1a\x15.dexloop.v1.StopReply\x12\x39\n\x05Rearm\x12\x18.dexloop.v1.RearmRequest\x1a\x16.dexloop.v1.RearmReply\x12:\n\x07\x43ontrol\x12\x12.dexloop.v1.Action\x1a\x17.dexloop.v1.Observation(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64\x65xloop/v1/robot.proto\x12\ndexloop.v1\"\x11\n\x0f\x44\x65scribeRequest\"J\n\x0b\x41\x63tionGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0c\n\x04stop\x18\x03 \x01(\r\x12\x10\n\x08velocity\x18\x04 \x01(\x08\"9\n\nCameraSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\"\xc2\x02\n\x0b\x44\x65scription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x13\n\x0b\x61\x63tion_size\x18\x03 \x01(\r\x12.\n\raction_groups\x18\x04 \x03(\x0b\x32\x17.dexloop.v1.ActionGroup\x12\x14\n\x0c\x61\x63tion_names\x18\x05 \x03(\t\x12\x15\n\rproprio_names\x18\x06 \x03(\t\x12\'\n\x07\x63\x61meras\x18\x07 \x03(\x0b\x32\x16.dexloop.v1.CameraSize\x12\x17\n\x0fprivileged_size\x18\x08 \x01(\r\x12\x12\n\ncontrol_hz\x18\t \x01(\x01\x12\x11\n\tmax_steps\x18\n \x01(\r\x12\x15\n\rreset_seconds\x18\x0b \x01(\x01\x12\x12\n\nrobot_time\x18\x0c \x01(\x01\x12\x11\n\treal_time\x18\r \x01(\x08\"+\n\x0cResetRequest\x12\r\n\x05lease\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\"\x1c\n\x0bHoldRequest\x12\r\n\x05lease\x18\x01 \x01(\t\"\r\n\x0bStopRequest\"\x0b\n\tStopReply\"\x1d\n\x0cRearmRequest\x12\r\n\x05lease\x18\x01 \x01(\t\"\x0c\n\nRearmReply\"h\n\x06\x41\x63tion\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x11\n\tissued_at\x18\x03 \x01(\x01\x12\x11\n\tvalid_for\x18\x04 \x01(\x01\x12\x0e\n\x06values\x18\x05 \x03(\x02\"\xe3\x01\n\x05Image\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12,\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1a.dexloop.v1.Image.Encoding\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x06 \x01(\x04\x12\x13\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x01\"I\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x11\n\rENCODING_JPEG\x10\x02\"=\n\x05Truth\x12\x12\n\nprivileged\x18\x01 \x03(\x02\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x0f\n\x07holding\x18\x03 \x01(\x08\"\xf3\x01\n\x0bObservation\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nrobot_time\x18\x02 \x01(\x01\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x04\x12\x10\n\x08\x65xecuted\x18\x04 \x03(\x02\x12\x0f\n\x07proprio\x18\x05 \x03(\x02\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.dexloop.v1.Image\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12\x0f\n\x07refused\x18\t \x01(\t\x12 \n\x05truth\x18\n \x01(\x0b\x32\x11.dexloop.v1.Truth\x12\r\n\x05lease\x18\x0b \x01(\t2\xee\x02\n\x05Robot\x12@\n\x08\x44\x65scribe\x12\x1b.dexloop.v1.DescribeRequest\x1a\x17.dexloop.v1.Description\x12:\n\x05Reset\x12\x18.dexloop.v1.ResetRequest\x1a\x17.dexloop.v1.Observation\x12\x38\n\x04Hold\x12\x17.dexloop.v1.HoldRequest\x1a\x17.dexloop.v1.Observation\x12\x36\n\x04Stop\x12\x17.dexloop.v1.StopRequest\x1a\x15.dexloop.v1.StopReply\x12\x39\n\x05Rearm\x12\x18.dexloop.v1.RearmRequest\x1a\x16.dexloop.v1.RearmReply\x12:\n\x07\x43ontrol\x12\x12.dexloop.v1.Action\x1a\x17.dexloop.v1.Observation(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,33 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEREQUEST']._serialized_start=38
   _globals['_DESCRIBEREQUEST']._serialized_end=55
   _globals['_ACTIONGROUP']._serialized_start=57
-  _globals['_ACTIONGROUP']._serialized_end=113
-  _globals['_CAMERASIZE']._serialized_start=115
-  _globals['_CAMERASIZE']._serialized_end=172
-  _globals['_DESCRIPTION']._serialized_start=175
-  _globals['_DESCRIPTION']._serialized_end=497
-  _globals['_RESETREQUEST']._serialized_start=499
-  _globals['_RESETREQUEST']._serialized_end=542
-  _globals['_HOLDREQUEST']._serialized_start=544
-  _globals['_HOLDREQUEST']._serialized_end=572
-  _globals['_STOPREQUEST']._serialized_start=574
-  _globals['_STOPREQUEST']._serialized_end=587
-  _globals['_STOPREPLY']._serialized_start=589
-  _globals['_STOPREPLY']._serialized_end=600
-  _globals['_REARMREQUEST']._serialized_start=602
-  _globals['_REARMREQUEST']._serialized_end=631
-  _globals['_REARMREPLY']._serialized_start=633
-  _globals['_REARMREPLY']._serialized_end=645
-  _globals['_ACTION']._serialized_start=647
-  _globals['_ACTION']._serialized_end=751
-  _globals['_IMAGE']._serialized_start=754
-  _globals['_IMAGE']._serialized_end=981
-  _globals['_IMAGE_ENCODING']._serialized_start=908
-  _globals['_IMAGE_ENCODING']._serialized_end=981
-  _globals['_TRUTH']._serialized_start=983
-  _globals['_TRUTH']._serialized_end=1044
-  _globals['_OBSERVATION']._serialized_start=1047
-  _globals['_OBSERVATION']._serialized_end=1290
-  _globals['_ROBOT']._serialized_start=1293
-  _globals['_ROBOT']._serialized_end=1659
+  _globals['_ACTIONGROUP']._serialized_end=131
+  _globals['_CAMERASIZE']._serialized_start=133
+  _globals['_CAMERASIZE']._serialized_end=190
+  _globals['_DESCRIPTION']._serialized_start=193
+  _globals['_DESCRIPTION']._serialized_end=515
+  _globals['_RESETREQUEST']._serialized_start=517
+  _globals['_RESETREQUEST']._serialized_end=560
+  _globals['_HOLDREQUEST']._serialized_start=562
+  _globals['_HOLDREQUEST']._serialized_end=590
+  _globals['_STOPREQUEST']._serialized_start=592
+  _globals['_STOPREQUEST']._serialized_end=605
+  _globals['_STOPREPLY']._serialized_start=607
+  _globals['_STOPREPLY']._serialized_end=618
+  _globals['_REARMREQUEST']._serialized_start=620
+  _globals['_REARMREQUEST']._serialized_end=649
+  _globals['_REARMREPLY']._serialized_start=651
+  _globals['_REARMREPLY']._serialized_end=663
+  _globals['_ACTION']._serialized_start=665
+  _globals['_ACTION']._serialized_end=769
+  _globals['_IMAGE']._serialized_start=772
+  _globals['_IMAGE']._serialized_end=999
+  _globals['_IMAGE_ENCODING']._serialized_start=926
+  _globals['_IMAGE_ENCODING']._serialized_end=999
+  _globals['_TRUTH']._serialized_start=1001
+  _globals['_TRUTH']._serialized_end=1062
+  _globals['_OBSERVATION']._serialized_start=1065
+  _globals['_OBSERVATION']._serialized_end=1308
+  _globals['_ROBOT']._serialized_start=1311
+  _globals['_ROBOT']._serialized_end=1677
 # @@protoc_insertion_point(module_scope)

@@ -12,14 +12,16 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ActionGroup(_message.Message):
-    __slots__ = ("name", "start", "stop")
+    __slots__ = ("name", "start", "stop", "velocity")
     NAME_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    VELOCITY_FIELD_NUMBER: _ClassVar[int]
     name: str
     start: int
     stop: int
-    def __init__(self, name: _Optional[str] = ..., start: _Optional[int] = ..., stop: _Optional[int] = ...) -> None: ...
+    velocity: bool
+    def __init__(self, name: _Optional[str] = ..., start: _Optional[int] = ..., stop: _Optional[int] = ..., velocity: bool = ...) -> None: ...
 
 class CameraSize(_message.Message):
     __slots__ = ("name", "height", "width")
