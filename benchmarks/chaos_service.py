@@ -23,6 +23,9 @@ from dexloop.types import FloatArray
 class TimedCommand(Command):
     """A command whose values are looked at once, when it begins: then ``begun`` is told."""
 
+    _journal: Journal
+    _values: FloatArray
+
     def __init__(self, command: Command, journal: Journal) -> None:
         for name in ("sequence", "expires", "refuse"):
             object.__setattr__(self, name, getattr(command, name))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection
@@ -111,7 +111,7 @@ def _ms(seconds: np.ndarray) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _service(priority: Priority, *, images: bool) -> Iterator[tuple[str, list[str]]]:
+def _service(priority: Priority, *, images: bool) -> Generator[tuple[str, list[str]]]:
     """The command itself: where it listens, and what it says in the end."""
     line = [sys.executable, "-m", "dexloop", "serve", "--robot", "sim", "--real-time", "--bind", "127.0.0.1:0"]
     line += ["--observation", "images" if images else "privileged"]

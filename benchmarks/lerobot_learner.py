@@ -64,10 +64,10 @@ class _Learner:
         critic_updates: int,
         compiled: bool,
     ) -> None:
-        from lerobot.configs.types import FeatureType, PolicyFeature
-        from lerobot.policies.sac.configuration_sac import SACConfig
-        from lerobot.policies.sac.modeling_sac import SACPolicy
-        from lerobot.rl.buffer import ReplayBuffer, concatenate_batch_transitions
+        from lerobot.configs.types import FeatureType, PolicyFeature  # pyright: ignore[reportMissingImports]
+        from lerobot.policies.sac.configuration_sac import SACConfig  # pyright: ignore[reportMissingImports]
+        from lerobot.policies.sac.modeling_sac import SACPolicy  # pyright: ignore[reportMissingImports]
+        from lerobot.rl.buffer import ReplayBuffer, concatenate_batch_transitions  # pyright: ignore[reportMissingImports]
 
         config = SACConfig(
             device="cpu",

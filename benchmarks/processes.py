@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -38,7 +38,7 @@ class Worker:
 
 
 @contextmanager
-def working(main: Callable[[Connection], None], priority: Priority) -> Iterator[Worker]:
+def working(main: Callable[[Connection], None], priority: Priority) -> Generator[Worker]:
     """A process of its own that runs ``main`` at ``priority``; it is killed at the end."""
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_main, args=(main, theirs, priority), daemon=True)
