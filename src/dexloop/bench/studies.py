@@ -183,6 +183,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
         "speedup_15": _algorithm(lambda a: replace(a, speedup=1.5)),
+        "compiled_bfloat16": _learner(compiled=True, precision="bfloat16"),
         "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
