@@ -186,12 +186,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "--") -> dict[str, Any]:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Read ``config.json``, with or without the run facts around it."""
+    """Read ``config.json``, with or without the run facts around it; what it leaves out has its default."""
+    return config_from_json(_read_values(path), path)
+
+
+def left_out(path: Path, config: RunConfig) -> set[str]:
+    """The flags of ``config`` that the file it was read from does not give."""
+    return _flat(config_to_json(config)).keys() - _flat(_read_values(path)).keys()
+
+
+def _read_values(path: Path) -> Any:
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError:
         raise DexloopError(f"{path}: no such configuration") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DexloopError(f"{path} is not JSON: {error}") from None
-    inner = values.get("config", values) if isinstance(values, dict) else values
-    return config_from_json(inner, path)
+    return values.get("config", values) if isinstance(values, dict) else values

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dexloop.config import RunConfig, config_from_json, config_to_json, read_config
+from dexloop.config import RunConfig, config_from_json, config_to_json, left_out, read_config
 from dexloop.errors import DexloopError
+from dexloop.pipeline.verbs import open_run
 from dexloop.presets import ALGORITHMS, PRESETS
 from dexloop.runtime.run_directory import FORMAT, RunDirectory
 
@@ -54,6 +55,20 @@ def test_changing_the_configuration_keeps_when_the_run_was_begun(tmp_path: Path)
     run.update_config(config_to_json(RunConfig(seed=9)))
     after = json.loads(run.config.read_text())
     assert after["created"] == before["created"] and read_config(run.config).seed == 9
+
+
+def test_a_run_of_an_older_version_says_what_it_takes_from_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = begun(tmp_path)
+    open_run(run.root)
+    assert "warning" not in capsys.readouterr().err, "nothing is left out of what this version wrote"
+    older = config_to_json(RunConfig(seed=3))
+    del older["algorithm"]["speedup"], older["trials"]
+    run.update_config(older)
+    assert left_out(run.config, read_config(run.config)) == {"--algorithm.speedup", "--trials"}
+    open_run(run.root)
+    assert "--algorithm.speedup --trials" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

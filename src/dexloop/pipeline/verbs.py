@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dexloop import doctor as checks
-from dexloop.config import ClientSecurity, RunConfig, config_to_json, read_config
+from dexloop.config import ClientSecurity, RunConfig, config_to_json, left_out, read_config
 from dexloop.core import Robot
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.schema import check_same_kind
@@ -61,6 +61,10 @@ def open_run(path: Path) -> Run:
     directory = RunDirectory(path)
     directory.check_format()
     config = read_config(directory.config)
+    if newer := left_out(directory.config, config):
+        say(
+            f"warning: {path} is older than these settings and has their defaults: {' '.join(sorted(newer))}"
+        )
     return Run(directory, config, open_robot(config))
 
 
