@@ -23,6 +23,14 @@ def main() -> int:
 
             interruption.raise_again()
             return serve(sys.argv[2:])
+        if sys.argv[1:2] in (["stop"], ["rearm"]):
+            try:
+                from dexloop.robot.remote import main as remote
+            except ModuleNotFoundError as error:
+                raise DexloopError(f"dexloop {sys.argv[1]} needs {error.name}: pip install 'dexloop[robot]'") from None
+
+            interruption.raise_again()
+            return remote(sys.argv[1], sys.argv[2:])
         if sys.argv[1:2] == ["calibrate"]:
             from dexloop.calibrate import main as calibrate
 

@@ -257,6 +257,14 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """Serve a robot to clients on this machine or others; see dexloop serve --help."""
         raise DexloopError("serve: give it as the first word, as in: dexloop serve --robot sim")
 
+    def stop() -> None:
+        """Stop a robot behind its controller; see dexloop stop --help."""
+        raise DexloopError("stop: give it as the first word, as in: dexloop stop 127.0.0.1:50051")
+
+    def rearm() -> None:
+        """Let a robot behind its controller move again; see dexloop rearm --help."""
+        raise DexloopError("rearm: give it as the first word, as in: dexloop rearm 127.0.0.1:50051")
+
     def calibrate() -> None:
         """Measure what a robot's file must say, step by step; see dexloop calibrate --help."""
         raise DexloopError("calibrate: give it as the first word, as in: dexloop calibrate --config robot.toml")
@@ -276,6 +284,8 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "replay": replay,
         "bench": bench,
         "serve": serve,
+        "stop": stop,
+        "rearm": rearm,
         "calibrate": calibrate,
         "doctor": doctor,
     }

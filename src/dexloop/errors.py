@@ -11,7 +11,7 @@ class DexloopError(Exception):
 
 
 class RobotFault(DexloopError):
-    """A fault where a robot has no Step to report it in: while it holds. The message is the fault's name."""
+    """A fault, or a stop, where a robot has no Step to report it in: while it holds, and at reset. Says what it is."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> DexloopError:

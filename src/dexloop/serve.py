@@ -49,6 +49,7 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "hand_view": "[cameras.*] hand_view",
     }
 )
+_LOOK_SECONDS = 0.2
 # How long a thread may keep the others waiting [s]; a tick is 10 ms, and Python's own 5 ms would be half of it.
 _SWITCH_SECONDS = 0.0005
 Settings = Annotated[SimConfig, arg(name="sim")]
@@ -124,7 +125,7 @@ def serve(
         server, port = start_server(backend, bind, security, pictures)
         host = bind.rpartition(":")[0]
         say(f"{robot}, task {task}: listening at {host}:{port}; Ctrl-C ends it")
-        _wait_for_the_end(ended)
+        _wait_for_the_end(ended, backend)
         server.stop(grace=1.0).wait()
         if isinstance(backend, RealTime):
             timing = backend.timing()
@@ -173,13 +174,20 @@ def _check_flags(config: Path, simulated: bool, sim: SimConfig, safety: SafetyLi
             raise DexloopError(f"--sim.{field.name.replace('_', '-')} does nothing to --robot rm65-inspire{instead}")
 
 
-def _wait_for_the_end(ended: threading.Event) -> None:
+def _wait_for_the_end(ended: threading.Event, backend: Backend) -> None:
+    """Until Ctrl-C or a termination signal; says meanwhile when the robot does not move any more, and why."""
+
     def end(number: int, frame: object) -> None:
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    ended.wait()
+    before: str | None = None
+    while not ended.wait(_LOOK_SECONDS):
+        halted = backend.halted if isinstance(backend, RealTime) else None
+        if halted != before:
+            say(f"at rest: {halted}" if halted else "armed again")
+        before = halted
 
 
 if __name__ == "__main__":

@@ -520,6 +520,15 @@ def test_anybody_may_stop_and_it_stays_until_rearmed() -> None:
         passer_by.close()
 
 
+def test_the_controllers_terminal_says_why_nothing_moves() -> None:
+    with command() as (child, address), contextlib.closing(GrpcEnv(address)) as env:
+        assert child.stderr is not None
+        env.stop()
+        assert "at rest: the robot is stopped" in child.stderr.readline()
+        env.rearm()
+        assert child.stderr.readline() == "armed again\n"
+
+
 def fault_of(backend: RealTime, driver: Driver) -> str:
     """The latched fault, after it was seen to stop everything until somebody has looked."""
     sample = driver.until(lambda sample: sample.fault is not None)
@@ -597,6 +606,28 @@ def test_too_much_force_or_heat_is_a_fault(what: str, value: float, why: str) ->
         backend.rearm()
         driver.reset(1)
         assert driver.step(STILL).fault is None
+
+
+def test_a_fault_that_is_still_there_is_told_again_until_it_is_mended() -> None:
+    plant = Spy()
+    told = list[str]()
+
+    def look(fault: str) -> None:
+        told.append(fault)
+        if len(told) == 2:
+            plant.broken = None
+
+    with (
+        real_time(plant) as backend,
+        served(backend) as address,
+        contextlib.closing(GrpcEnv(address, ask=look)) as driver,
+    ):
+        driver.reset(seed=0)
+        plant.broken = "arm: joint 2 is hot"
+        assert "joint 2 is hot" in driver.step(STILL)[4]["fault"]
+        driver.reset(seed=0)
+        assert driver.step(STILL)[4]["fault"] is None
+    assert len(told) == 2 and "is in a fault" in told[0] and "joint 2 is hot" in told[1]
 
 
 def test_a_tick_that_begins_too_late_is_a_fault() -> None:

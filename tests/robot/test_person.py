@@ -7,12 +7,13 @@ import os
 import sys
 import threading
 import time
+import tty
 from collections.abc import Iterator
 
 import pytest
 
 from dexloop import DexloopError
-from dexloop.robot.person import ask
+from dexloop.robot.person import ask, ask_to_look
 
 
 @pytest.fixture
@@ -37,6 +38,27 @@ def test_waits_for_enter_and_what_was_typed_before_is_no_answer(keyboard: int) -
     typing.join()
 
 
+@pytest.mark.parametrize("single_keys", [False, True])
+def test_who_has_looked_at_a_fault_presses_enter(
+    keyboard: int, capsys: pytest.CaptureFixture[str], single_keys: bool
+) -> None:
+    if single_keys:
+        tty.setcbreak(sys.stdin.fileno())
+    os.write(keyboard, b"\n")
+    time.sleep(0.05)
+    typing = [threading.Timer(0.2, os.write, (keyboard, b"x")), threading.Timer(0.4, os.write, (keyboard, b"\n"))]
+    began = time.monotonic()
+    for timer in typing:
+        timer.start()
+    look = ask_to_look()
+    assert look is not None
+    look("finger index presses with 31 N")
+    assert time.monotonic() - began >= 0.4
+    assert "finger index presses with 31 N" in capsys.readouterr().err
+    for timer in typing:
+        timer.join()
+
+
 def test_the_wait_ends_with_the_controller(keyboard: int) -> None:
     ended = threading.Event()
     threading.Timer(0.2, ended.set).start()
@@ -48,3 +70,4 @@ def test_without_a_terminal_there_is_nobody_to_ask(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(DexloopError, match="there is no terminal here"):
         ask(threading.Event())
+    assert ask_to_look() is None

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 from dexloop import DexloopError
+from dexloop.errors import RobotFault
 from dexloop.robot.client import GrpcEnv
 from dexloop.robot.config import ClientSecurity
 from dexloop.robot.lockstep import Lockstep
 from dexloop.robot.messages import observation_of, refusal, sample_of
+from dexloop.robot.remote import main as remote
 from dexloop.robot.security import ServerSecurity
 from dexloop.robot.server import start_server
 from dexloop.sim.env import DexEnv
@@ -183,6 +185,34 @@ def test_anybody_may_stop_and_only_the_controlling_client_may_go_on(address: str
     assert driver.step(STILL)[4]["fault"] is None
     driver.close()
     passer_by.close()
+
+
+def test_who_looked_arms_the_robot_again_and_the_reset_goes_on(address: str) -> None:
+    told = list[str]()
+    with contextlib.closing(GrpcEnv(address, ask=told.append)) as driver:
+        driver.reset(seed=0)
+        driver.stop()
+        assert "stopped" in driver.step(STILL)[4]["fault"]
+        assert driver.reset(seed=0)[0]["proprio"].shape == (driver.robot_spec.observation.proprio,)
+        assert driver.step(STILL)[4]["fault"] is None
+    assert len(told) == 1 and "the robot is stopped" in told[0]
+
+
+def test_a_terminal_stops_and_arms_a_robot(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.closing(GrpcEnv(address)) as driver:
+        driver.reset(seed=0)
+        assert remote("stop", [f"grpc://{address}"]) == 0
+        with pytest.raises(RobotFault, match="stopped"):
+            driver.reset(seed=0)
+        assert remote("rearm", [address]) == 1
+        assert "who does must re-arm it" in capsys.readouterr().err, "whose lease it is decides"
+    until = time.monotonic() + 10
+    while remote("rearm", [address]) != 0:
+        assert time.monotonic() < until, "the lease must end with its stream"
+        time.sleep(0.05)
+    with contextlib.closing(GrpcEnv(address)) as driver:
+        driver.reset(seed=0)
+        assert driver.step(STILL)[4]["fault"] is None
 
 
 def _drive(address: str, ready: Any) -> None:

@@ -56,9 +56,10 @@ def _open_served(config: RunConfig) -> Robot:
     try:
         # The robot's extra, which a run in the simulation does not need.
         from dexloop.robot.client import GrpcEnv
+        from dexloop.robot.person import ask_to_look
     except ImportError as error:
         raise DexloopError(f"--robot {config.robot}: {error}; install it with: pip install 'dexloop[robot]'") from None
-    env = GrpcEnv(config.robot.removeprefix(GRPC), config.grpc)
+    env = GrpcEnv(config.robot.removeprefix(GRPC), config.grpc, ask_to_look())
     spec = env.robot_spec
     if spec.task != config.task:
         env.close()

@@ -62,9 +62,7 @@ def open_run(path: Path) -> Run:
     directory.check_format()
     config = read_config(directory.config)
     if newer := left_out(directory.config, config):
-        say(
-            f"warning: {path} is older than these settings and has their defaults: {' '.join(sorted(newer))}"
-        )
+        say(f"warning: {path} is older than these settings and has their defaults: {' '.join(sorted(newer))}")
     return Run(directory, config, open_robot(config))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -48,9 +48,14 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
     info["holding"] are there where a simulation serves. Reward 1 where it says success, else 0. When the connection is
     lost in mid-episode the step returns the last observation with info["fault"], and the next reset connects again.
     Raises DexloopError where no controller answers, where it is another client's, and where it refuses.
+
+    ask: is told of a fault that keeps the robot from a reset, and returns once a person has looked; the robot is
+    re-armed then. Without it that is a RobotFault.
     """
 
-    def __init__(self, address: str, security: ClientSecurity | None = None) -> None:
+    def __init__(
+        self, address: str, security: ClientSecurity | None = None, ask: Callable[[str], None] | None = None
+    ) -> None:
         host, port = split_address(address, "--robot grpc://")
         self._address = address
         security = security or ClientSecurity()
@@ -59,7 +64,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self._stub = rpc.RobotStub(self._channel)
         self._stream: _Stream | None = None
         self._last: Sample | None = None
-        self._stopped = False
+        self._ask = ask
         try:
             description = self._stub.Describe(pb.DescribeRequest(), timeout=_ANSWER_SECONDS, metadata=self._metadata)
         except grpc.RpcError as error:
@@ -79,6 +84,17 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**31))
+        while True:
+            try:
+                sample = self._last = self._reset(seed)
+                break
+            except RobotFault as fault:
+                if self._ask is None:
+                    raise
+                self._have_mended(self._ask, fault)
+        return self._observation(sample), self._info(sample)
+
+    def _reset(self, seed: int) -> Sample:
         try:
             self._set_clock()
             stream = self._connected()
@@ -87,12 +103,20 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
             )
         except grpc.RpcError as error:
             # A robot that is stopped is still ours; one that does not answer is not.
-            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:  # type: ignore[attr-defined]
+            if error.code() not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED):  # type: ignore[attr-defined]
                 self._drop()
             raise self._error(error) from None
-        sample = self._last = sample_of(answer)
+        sample = sample_of(answer)
         stream.forget(sample.seconds)
-        return self._observation(sample), self._info(sample)
+        return sample
+
+    def _have_mended(self, ask: Callable[[str], None], fault: RobotFault) -> None:
+        while True:
+            ask(str(fault))
+            try:
+                return self.rearm()
+            except RobotFault as still:
+                fault = still
 
     def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Send an action and wait for the end of the control period it is executed in."""
@@ -134,7 +158,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
             raise self._error(error) from None
 
     def rearm(self) -> None:
-        """Leave the stopped state and clear faults; a person has looked."""
+        """Leave the stopped state and clear faults; a person has looked. Raises RobotFault where one persists."""
         lease = self._stream.lease if self._stream is not None else ""
         try:
             self._stub.Rearm(pb.RearmRequest(lease=lease), timeout=_ANSWER_SECONDS, metadata=self._metadata)
@@ -187,7 +211,8 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         code, details = error.code(), " ".join(str(error.details()).split())  # type: ignore[attr-defined]
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             details = f"no controller answers; start one with: dexloop serve --bind {self._address} ({details})"
-        return DexloopError(f"grpc://{self._address}: {details}")
+        kind = RobotFault if code is grpc.StatusCode.FAILED_PRECONDITION else DexloopError
+        return kind(f"grpc://{self._address}: {details}")
 
 
 def _observation_space(spec: RobotSpec) -> spaces.Dict:

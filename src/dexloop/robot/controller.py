@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.backend import Command, Deliver, Sample
 from dexloop.robot.control_config import ControlConfig
 from dexloop.robot.faults import said
@@ -74,6 +74,11 @@ class RealTime:
         """Accepted actions that were not executed, since they had expired by then."""
         return self._orders.expired
 
+    @property
+    def halted(self) -> str | None:
+        """Why nothing moves until ``rearm``, in words; None where it may."""
+        return self._orders.halted
+
     def timing(self) -> Timing:
         """How punctual ticks and control periods were."""
         return self._jobs.ask(self._schedule.timing)
@@ -96,7 +101,7 @@ class RealTime:
     def reset(self, seed: int) -> Sample:
         """Go home, have the scene confirmed and start an episode.
 
-        Raises DexloopError while stopped or in a fault, and where whoever asked for it is gone meanwhile.
+        Raises RobotFault while stopped or in a fault, and DexloopError where whoever asked for it is gone meanwhile.
         """
         home, prepared = self._jobs.ask(self._go_home)
         home.result()
@@ -112,9 +117,12 @@ class RealTime:
         self._orders.stop()
 
     def rearm(self) -> None:
-        """Take actions again; after a fault only from the next reset on. Raises DexloopError where a fault persists."""
-        self._plant.rearm()
-        self._jobs.ask(self._go_on)
+        """Take actions again; after a fault only from the next reset on. Raises RobotFault where a fault persists."""
+        try:
+            self._plant.rearm()
+            self._jobs.ask(self._go_on)
+        except DexloopError as error:
+            raise RobotFault(str(error)) from error
 
     def close(self) -> None:
         """Brake to rest, end the thread and let go of the plant; again does nothing."""
@@ -169,7 +177,8 @@ class RealTime:
         rest, command = self._orders.next(now, closing=self._closing.is_set(), busy=homing.under_way)
         if rest:
             self._motion.rest()
-            homing.abandon(DexloopError(self._orders.halted or ABANDONED))
+            halted = self._orders.halted
+            homing.abandon(DexloopError(ABANDONED) if halted is None else RobotFault(halted))
         elif homing.under_way:
             stuck = homing.go_further(self._state)
             if stuck is not None:

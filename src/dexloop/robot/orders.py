@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.backend import Command, Deliver
 
 STOPPED = "the robot is stopped: call rearm() before moving it again"
@@ -158,6 +158,6 @@ class Orders:
 
     def _check_armed(self) -> None:
         if self.fault is not None:
-            raise DexloopError(f"the robot is in a fault, call rearm() once somebody has looked: {self.fault}")
+            raise RobotFault(f"the robot is in a fault, call rearm() once somebody has looked: {self.fault}")
         if self._stopped:
-            raise DexloopError(STOPPED)
+            raise RobotFault(STOPPED)

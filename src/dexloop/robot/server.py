@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
+from typing import TypeVar
 
 import grpc
 
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.backend import Backend, Command, Sample
 from dexloop.robot.messages import MOST_BYTES, ImageForm, description_of, observation_of, refusal, values_of
 from dexloop.robot.security import ServerSecurity, TokenGuard, check_bind, read_token, server_credentials, split_address
@@ -31,6 +32,7 @@ OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_pings_without_data", 0),
 ]
+Done = TypeVar("Done")
 # A client that reads slower than the robot shows loses the oldest pictures, not the newest.
 _UNREAD = 4
 
@@ -67,11 +69,8 @@ class RobotService(rpc.RobotServicer):
     def Rearm(self, request: pb.RearmRequest, context: grpc.ServicerContext) -> pb.RearmReply:
         """Motion again, for who has the lease; a stopped robot may also be re-armed while nobody has it."""
         if self._lease is not None:
-            self._check_lease(request.lease, context)
-        try:
-            self._backend.rearm()
-        except DexloopError as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            self._check_lease(request.lease, context, ": who does must re-arm it, or end first")
+        self._attempt(context, self._backend.rearm)
         return pb.RearmReply()
 
     def Control(
@@ -103,9 +102,9 @@ class RobotService(rpc.RobotServicer):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "another client controls the robot")
         return lease
 
-    def _check_lease(self, lease: str, context: grpc.ServicerContext) -> None:
+    def _check_lease(self, lease: str, context: grpc.ServicerContext, advice: str = "") -> None:
         if self._lease is None or not secrets.compare_digest(lease, self._lease):
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "this client does not control the robot")
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"this client does not control the robot{advice}")
 
     def _read(self, actions: Iterator[pb.Action], outbox: queue.Queue[pb.Observation | None]) -> None:
         """Pass on every action that may be executed; ends with the stream."""
@@ -136,10 +135,15 @@ class RobotService(rpc.RobotServicer):
         _put(outbox, answer)
 
     def _answer(self, context: grpc.ServicerContext, work: Callable[[], Sample]) -> pb.Observation:
+        return self._message(self._attempt(context, work))
+
+    def _attempt(self, context: grpc.ServicerContext, work: Callable[[], Done]) -> Done:
         try:
-            return self._message(work())
+            return work()
+        except RobotFault as fault:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
         except DexloopError as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            context.abort(grpc.StatusCode.ABORTED, str(error))
 
     def _message(self, sample: Sample) -> pb.Observation:
         return observation_of(sample, self._next(), self._form)

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from dexloop.errors import DexloopError
+from dexloop.errors import DexloopError, RobotFault
 from dexloop.sim.config import SimConfig
 from dexloop.sim.control import ACTION_SIZE, FINGERS, ActionCodec, action_spec, checked_action
 from dexloop.sim.proprioception import PROPRIO_NAMES, PROPRIO_SIZE, Proprioception
@@ -207,7 +207,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
 
     def _check_armed(self) -> None:
         if self._stopped:
-            raise DexloopError("the robot is stopped: call rearm() before moving it again")
+            raise RobotFault("the robot is stopped: call rearm() before moving it again")
 
     def _check_running(self) -> None:
         self._check_armed()

@@ -1,0 +1,58 @@
+"""``dexloop stop`` and ``dexloop rearm``: a robot behind its controller, from any terminal that may reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from dexloop.errors import DexloopError
+from dexloop.flags import flags_of_configurations
+from dexloop.progress import say
+from dexloop.robot.client import GrpcEnv
+from dexloop.robot.config import ClientSecurity
+
+Address = Annotated[str, Positional, arg(metavar="HOST:PORT", help="Of the controller, with or without grpc://.")]
+_SECURITY = ClientSecurity()
+
+
+def main(verb: str, arguments: Sequence[str]) -> int:
+    """Run ``stop`` or ``rearm``; the exit code is 0 where it is done, and 1 otherwise."""
+    commands: dict[str, Callable[..., None]] = {"stop": stop, "rearm": rearm}
+    try:
+        tyro.cli(commands[verb], prog=f"dexloop {verb}", args=list(arguments), registry=flags_of_configurations())
+    except DexloopError as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+def stop(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
+    """Have a robot brake and rest until dexloop rearm, whoever controls it. No emergency stop.
+
+    Args:
+        address: Of the controller.
+        grpc: What the controller asks of its clients.
+    """
+    with closing(_reached(address, grpc)) as robot:
+        robot.stop()
+    say("stopped; once somebody has looked: dexloop rearm, or Enter where a program that controls it asks")
+
+
+def rearm(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
+    """Let a robot move again after a stop or a fault; somebody has looked. A program that controls it asks itself.
+
+    Args:
+        address: Of the controller.
+        grpc: What the controller asks of its clients.
+    """
+    with closing(_reached(address, grpc)) as robot:
+        robot.rearm()
+    say("armed again; it moves when a client does")
+
+
+def _reached(address: str, security: ClientSecurity) -> GrpcEnv:
+    return GrpcEnv(address.removeprefix("grpc://"), security)
