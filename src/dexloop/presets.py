@@ -70,7 +70,7 @@ PRESETS: Mapping[str, RunConfig] = MappingProxyType(
             record=RecordConfig(episodes=4, rollouts=3),
             representation=RepresentationConfig(updates=20),
             cloning=CloningConfig(updates=50),
-            classifier=ClassifierConfig(updates=20),
+            classifier=ClassifierConfig(updates=20, crops=2),
             algorithm=replace(
                 IBORL,
                 replay=replace(IBORL.replay, capacity=5_000),

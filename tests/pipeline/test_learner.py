@@ -52,8 +52,15 @@ def made(root: Path, config: RunConfig = CONFIG) -> RunDirectory:
     agent, architecture = pretrain(config, SMALL_ROBOT, [demonstrations.episode(i) for i in demonstrations.episodes])
     save_agent(run.prior, agent, architecture)
     torch.manual_seed(0)
-    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.999)
+    save_classifier(run.classifier, classifier_of(run), threshold=0.999)
     return run
+
+
+def classifier_of(run: RunDirectory) -> SuccessClassifier:
+    """One that knows nothing yet."""
+    encoder = load_agent(run.prior).agent.latent.encoder
+    assert encoder is not None
+    return SuccessClassifier(encoder, 2)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +136,7 @@ def test_what_another_encoder_or_classifier_made_is_removed(run: RunDirectory) -
     stored = load_agent(run.prior)
     stored.agent.latent.mean.add_(0.1)
     save_agent(run.prior, stored.agent, stored.architecture)
-    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.9)
+    save_classifier(run.classifier, classifier_of(run), threshold=0.9)
     shutil.rmtree(run.checkpoints)
     train(run)
     after = {p.name for p in run.features.iterdir()}
@@ -177,7 +184,7 @@ def test_only_velocities_are_offered_faster(
 
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:
     """Of rollouts; online episodes were ended by it when they ran."""
-    save_classifier(run.classifier, SuccessClassifier(("top",), 4), threshold=0.0)
+    save_classifier(run.classifier, classifier_of(run), threshold=0.0)
     config = replace(CONFIG, classifier=replace(CONFIG.classifier, window_seconds=0.24))
     for _ in range(2):
         build_learner(config, run).publish()

@@ -179,6 +179,14 @@ def test_a_classifier_learns_from_a_persons_verdicts_and_judges_another_run(judg
     assert other.directory.classifier.read_bytes() == judged.directory.classifier.read_bytes()
 
 
+def test_a_classifier_without_a_clone_says_what_is_missing(judged: Run, tmp_path: Path) -> None:
+    again = verbs.fork(judged, replace(judged.config, reward="classifier"), tmp_path / "again")
+    again.directory.prior.unlink()
+    again.directory.classifier.unlink(missing_ok=True)
+    with pytest.raises(DexloopError, match="needs a clone; make it with: dexloop pretrain"):
+        again.train_reward()
+
+
 def test_a_classifier_that_is_there_is_trained_again_or_left_as_it_is(judged: Run, tmp_path: Path) -> None:
     judged.train_reward("verdicts")
     before = judged.directory.classifier.read_bytes()

@@ -140,7 +140,7 @@ def run(tmp_path: Path) -> Path:
             "threshold": 0.83,
             "positives": 1240,
             "negatives": 8300,
-            "episodes_held_out": 18,
+            "episodes": 18,
             "pr_curve": [{"precision": 1.0, "recall": 0.0}, {"precision": 0.9, "recall": 1.0}],
         },
     )
@@ -165,7 +165,7 @@ def test_a_whole_run_is_told_in_one_file(run: Path) -> None:
         "Cycle time 4.0 s mean of the successful trials; the clone: 5.2 s",
         "49 of 50; 90 \N{EN DASH} 100 %",
         "99.1 %",
-        "18 held-out episodes",
+        "held-out frames of 18 episodes",
         "0.04 per failed episode",
     ):
         assert words in page.text

@@ -9,6 +9,7 @@ import torch
 
 from dexloop.config import RunConfig
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.networks.pretrained import ImageEncoder
 from dexloop.pipeline.robots import debounce_window
 from dexloop.progress import Bar
 from dexloop.rewards.classifier import ClassifierReport, SuccessClassifier, train_classifier
@@ -70,18 +71,19 @@ def _sources(name: str, config: RunConfig, online: OnlineLabels | None) -> tuple
 
 
 def train_reward(
-    config: RunConfig, spec: RobotSpec, episodes: list[LabelledEpisode]
+    config: RunConfig, spec: RobotSpec, encoder: ImageEncoder, episodes: list[LabelledEpisode]
 ) -> tuple[SuccessClassifier, ClassifierReport]:
-    """Train and measure the classifier."""
+    """Train and measure the classifier on what the clone's encoder sees."""
     torch.manual_seed(config.seed)
-    with Bar("classifier", config.classifier.updates, "updates") as bar:
+    updates = config.classifier.folds * config.classifier.updates
+    with Bar("classifier", updates, "updates") as bar:
         result = train_classifier(
             episodes,
-            tuple(sorted(spec.observation.cameras)),
+            encoder,
             config.classifier,
             window=debounce_window(config, spec),
             seed=config.seed,
             progress=lambda update, loss: bar.update(update, f"loss {loss:.3f}"),
         )
-        bar.update(config.classifier.updates)
+        bar.update(updates)
     return result

@@ -14,6 +14,7 @@ from dexloop.core import Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.schema import INTERVENTION
 from dexloop.errors import DexloopError
+from dexloop.networks.pretrained import ImageEncoder
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import (
     BrokenOff,
@@ -112,7 +113,7 @@ class Run:
         episodes = labelled_episodes(self.config, self.robot.spec, datasets, marks, online)
         judged = [] if online is None else self._judged_online(online, marks)
         with all_cores():
-            classifier, report = train_reward(self.config, self.robot.spec, [*episodes, *judged])
+            classifier, report = train_reward(self.config, self.robot.spec, self._encoder(), [*episodes, *judged])
         facts = {} if online is None else {"online_episodes": len(judged)}
         save_classifier(self.directory.classifier, classifier, report.threshold)
         self.directory.write_json(self.directory.reward / "metrics.json", {**asdict(report), **facts})
@@ -194,6 +195,17 @@ class Run:
             raise DexloopError(f"--online {online}: no online episode of {self.directory.root} has {word}")
         say(f"classifier: also from {len(judged)} online episodes, {sum(e.success for e in judged)} of them successes")
         return judged
+
+    def _encoder(self) -> ImageEncoder:
+        """The clone's, of which the classifier is made."""
+        if not self.directory.prior.is_file():
+            raise DexloopError(
+                f"{self.directory.prior}: the reward classifier needs a clone; make it with: dexloop pretrain"
+            )
+        encoder = load_agent(self.directory.prior).agent.latent.encoder
+        if encoder is None:
+            raise DexloopError("--reward classifier needs pictures, and the clone sees none; give --reward simulation")
+        return encoder
 
     def _demonstrations(self) -> EpisodeDataset:
         if not self.directory.demos.is_dir():

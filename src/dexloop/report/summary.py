@@ -161,8 +161,8 @@ def results(evaluations: Sequence[Evaluation]) -> Results:
 
 def reward_facts(reward: Mapping[str, Any]) -> list[Fact]:
     """How far the reward classifier can be trusted, on episodes it never saw."""
-    held_out = number(reward.get("episodes_held_out"))
-    where = "held-out frames" if held_out is None else f"frames of {held_out:.0f} held-out episodes"
+    episodes = number(reward.get("episodes"))
+    where = "held-out frames" if episodes is None else f"held-out frames of {episodes:.0f} episodes"
     positives, negatives = number(reward.get("positives")), number(reward.get("negatives"))
     counts = "" if None in (positives, negatives) else f"{positives:,.0f} \N{SOLIDUS} {negatives:,.0f}"
     given = (

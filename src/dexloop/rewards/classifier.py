@@ -13,63 +13,89 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dexloop.errors import DexloopError
-from dexloop.networks.encoders import EncoderConfig, KeypointEncoder, random_shift
+from dexloop.networks.encoders import random_shift
 from dexloop.networks.latent import stack_images
+from dexloop.networks.pretrained import ImageEncoder
 from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
 from dexloop.types import Judgement, Observation, Step
 
+_WIDTH = 128
+_MOST_FOLDS = 20
+# A feature that hardly moves must not be blown up into noise.
+_SMALLEST_DEVIATION = 0.01
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierConfig:
-    """updates: gradient steps of ``batch`` frames, half of them positive. shift: random shift [pixels].
+    """folds: heads, at least 2; each learns without another part of the episodes, on which it is measured. updates: of
 
-    held_out: share of the episodes kept for measuring. window_seconds: how long success must be seen
+    each head, gradient steps of ``batch`` frames, half of them positive. crops: versions of each frame, all but one
+    shifted at random by up to ``shift`` [pixels]. input_noise: of what the heads see, in deviations.
+    window_seconds: how long success must be seen
     before it counts [s], longer than the task's own half second so that it is seldom called early; hits:
     the share of that window's frames that must say so. margin_seconds: of frames just before success,
     which may look the same and teach nothing [s].
     """
 
-    updates: int = 1_200
-    batch: int = 64
+    folds: int = 4
+    updates: int = 2_000
+    batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
+    crops: int = 6
     shift: int = 3
-    keypoints: int = 16
-    held_out: float = 0.25
+    input_noise: float = 0.3
     window_seconds: float = 1.0
     hits: float = 0.9
     margin_seconds: float = 0.5
 
+    def __post_init__(self) -> None:
+        """Raise DexloopError for a value that cannot be meant."""
+        if not 2 <= self.folds <= _MOST_FOLDS:
+            raise DexloopError(f"--classifier.folds must lie in [2, {_MOST_FOLDS}], got {self.folds}")
+        if self.crops < 1:
+            raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
+
 
 class SuccessClassifier(nn.Module):
-    """P(success | images): image points of every camera through a small network."""
+    """P(success | images): what the policy's frozen encoder sees, through small networks whose mean logit counts.
 
-    def __init__(self, cameras: tuple[str, ...], keypoints: int) -> None:
+    The encoder has learned on all of the demonstrations where things are; labels are too few to learn that from.
+    """
+
+    def __init__(self, encoder: ImageEncoder, heads: int) -> None:
         super().__init__()
-        self.encoder = KeypointEncoder(cameras, EncoderConfig(keypoints=keypoints))
-        self.head = nn.Sequential(
-            nn.Linear(self.encoder.feature_size, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1)
-        )
+        self.encoder = encoder
+        size = encoder.feature_size
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+        self.heads = nn.ModuleList([_head(size) for _ in range(heads)])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B,) for images (B, cameras, 3, H, W)."""
-        return self.head(self.encoder(images)).squeeze(-1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B,) for standardised image features (B, F)."""
+        return torch.stack([head(features).squeeze(-1) for head in self.heads]).mean(0)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Image features (B, F) of images (B, cameras, 3, H, W), not standardised."""
+        return torch.cat([self.encoder(part) for part in images.split(256)])
 
     @torch.no_grad()
     def scores(self, observations: Sequence[Observation]) -> np.ndarray:
         """Probabilities (B,) of success in these observations."""
-        images = stack_images(observations, self.encoder.cameras)
-        return torch.sigmoid(torch.cat([self(part) for part in images.split(256)])).numpy()
+        features = self.features(stack_images(observations, self.encoder.cameras))
+        return torch.sigmoid(self((features - self.mean) / self.deviation)).numpy()
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierReport:
-    """How good a classifier is on episodes it never saw: what ``reward/metrics.json`` holds.
+    """How good each head is on the episodes it never saw, all together: what ``reward/metrics.json`` holds.
 
-    precision, recall, accuracy: over held-out frames at ``threshold``. false_positives_per_failed_episode
-    early_successes (called before they were, of the successful) and missed_successes: over held-out
+    precision, recall, accuracy: over frames at ``threshold``. false_positives_per_failed_episode
+    early_successes (called before they were, of the successful) and missed_successes: over
     episodes, after the debounce; the latter two over those whose labels say when success began.
     """
 
@@ -82,51 +108,81 @@ class ClassifierReport:
     missed_successes: float
     positives: int
     negatives: int
-    episodes_trained: int
-    episodes_held_out: int
-    failed_episodes_held_out: int
+    episodes: int
+    failed_episodes: int
 
 
 def train_classifier(
     episodes: Sequence[LabelledEpisode],
-    cameras: tuple[str, ...],
+    encoder: ImageEncoder,
     config: ClassifierConfig,
     *,
     window: int,
     seed: int,
     progress: Callable[[int, float], None] = lambda update, loss: None,
 ) -> tuple[SuccessClassifier, ClassifierReport]:
-    """Train on part of the episodes, choose the threshold and measure on the rest.
+    """Train a head on all but one part of the episodes, for each part; what they say of the parts left out is measured.
 
-    window: frames of the online debounce. Raises DexloopError without a single positive frame.
+    encoder: the policy's; it stays as it is. window: frames of the online debounce. The threshold is the best for what
+    was measured. Raises DexloopError without a single positive frame, and without a negative one.
     """
-    trained, held_out = _split(episodes, config.held_out, seed)
-    images, labels = _frames(trained, cameras)
-    positive, negative = torch.nonzero(labels == 1)[:, 0], torch.nonzero(labels == 0)[:, 0]
-    if len(positive) == 0 or len(negative) == 0:
-        missing = "successful" if len(positive) == 0 else "unsuccessful"
-        raise DexloopError(f"the reward classifier needs {missing} frames; record or label some episodes")
-    classifier = SuccessClassifier(cameras, config.keypoints)
-    optimizer = torch.optim.AdamW(
-        classifier.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    episodes = [e for e in episodes if any(label != FrameLabel.UNSURE for label in e.labels)]
+    kinds = {label for e in episodes for label in e.labels}
+    for kind, missing in ((FrameLabel.SUCCESS, "successful"), (FrameLabel.FAILURE, "unsuccessful")):
+        if kind not in kinds:
+            raise DexloopError(f"the reward classifier needs {missing} frames; record or label some episodes")
+    classifier = SuccessClassifier(encoder, config.folds)
+    versions = _standardised(classifier, [stack_images(e.observations, encoder.cameras) for e in episodes], config)
+    labels = [torch.tensor([int(label) for label in e.labels]) for e in episodes]
+    part_of = _parts(episodes, config.folds, seed)
+    scores: list[np.ndarray] = [np.empty(0)] * len(episodes)
+    for part, head in enumerate(classifier.heads):
+        seen = [i for i, its in enumerate(part_of) if its != part]
+        rows = torch.cat([versions[i] for i in seen], 1), torch.cat([labels[i] for i in seen])
+        _fit(head, *rows, config, lambda update, loss, part=part: progress(part * config.updates + update, loss))
+        head.eval()
+        with torch.no_grad():
+            for i in (i for i, its in enumerate(part_of) if its == part):
+                scores[i] = torch.sigmoid(head(versions[i][0]).squeeze(-1)).numpy()
+    return classifier.eval(), _measure(episodes, scores, window, config.hits)
+
+
+def _fit(
+    head: nn.Module, versions: Tensor, labels: Tensor, config: ClassifierConfig, progress: Callable[[int, float], None]
+) -> None:
+    """Train on standardised features (crops, N, F) with labels (N), as many positive as negative ones."""
+    optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    kinds = [torch.nonzero(labels == kind)[:, 0] for kind in (FrameLabel.SUCCESS, FrameLabel.FAILURE)]
     half = config.batch // 2
     for update in range(config.updates):
-        rows = torch.cat(
-            [
-                positive[torch.randint(len(positive), (half,))],
-                negative[torch.randint(len(negative), (half,))],
-            ]
-        )
-        logits = classifier(random_shift(images[rows], config.shift))
+        rows = torch.cat([kind[torch.randint(len(kind), (half,))] for kind in kinds if len(kind)])
+        seen = versions[torch.randint(len(versions), (len(rows),)), rows]
+        logits = head(seen + config.input_noise * torch.randn_like(seen)).squeeze(-1)
         loss = functional.binary_cross_entropy_with_logits(logits, labels[rows].float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         if update % 20 == 0:
             progress(update, float(loss.detach()))
-    classifier.eval()
-    return classifier, _measure(classifier, held_out, len(trained), window, config.hits)
+
+
+def _head(size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(size, _WIDTH), nn.LayerNorm(_WIDTH), nn.ReLU(), nn.Dropout(0.2), nn.Linear(_WIDTH, 1)
+    )
+
+
+def _standardised(classifier: SuccessClassifier, episodes: Sequence[Tensor], config: ClassifierConfig) -> list[Tensor]:
+    """Features (crops, T, F) of each episode's images (T, cameras, 3, H, W); all but the first are of shifted ones."""
+    plain = [classifier.features(images) for images in episodes]
+    every = torch.cat(plain)
+    classifier.mean.copy_(every.mean(0))
+    classifier.deviation.copy_(every.std(0).clamp(min=_SMALLEST_DEVIATION))
+    versions: list[Tensor] = []
+    for images, as_it_is in zip(episodes, plain, strict=True):
+        shifted = [classifier.features(random_shift(images, config.shift)) for _ in range(config.crops - 1)]
+        versions.append((torch.stack([as_it_is, *shifted]) - classifier.mean) / classifier.deviation)
+    return versions
 
 
 class ClassifierReward:
@@ -164,38 +220,20 @@ class Debounce:
         return sum(self._recent) >= self._needed
 
 
-def _split(
-    episodes: Sequence[LabelledEpisode], share: float, seed: int
-) -> tuple[list[LabelledEpisode], list[LabelledEpisode]]:
-    """Split by episode, successes and failures alike, so that both sides hold both kinds."""
+def _parts(episodes: Sequence[LabelledEpisode], folds: int, seed: int) -> list[int]:
+    """Which part of ``folds`` each episode is in; every part holds its share of successes and of failures."""
     order = np.random.default_rng(seed).permutation(len(episodes))
-    sides: tuple[list[LabelledEpisode], list[LabelledEpisode]] = ([], [])
-    for kind in (True, False):
-        chosen = [episodes[i] for i in order if episodes[i].success == kind]
-        cut = len(chosen) - round(len(chosen) * share)
-        sides[0].extend(chosen[:cut])
-        sides[1].extend(chosen[cut:])
-    return sides
-
-
-def _frames(episodes: Sequence[LabelledEpisode], cameras: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    images: list[Tensor] = []
-    labels: list[int] = []
-    for episode in episodes:
-        kept = [(o, v) for o, v in zip(episode.observations, episode.labels, strict=True) if v != FrameLabel.UNSURE]
-        if kept:
-            images.append(stack_images([o for o, _ in kept], cameras))
-            labels.extend(int(v) for _, v in kept)
-    if not images:
-        return torch.zeros(0, len(cameras), 3, 0, 0, dtype=torch.uint8), torch.zeros(0)
-    return torch.cat(images), torch.tensor(labels)
+    ranked = [int(i) for kind in (True, False) for i in order if episodes[i].success == kind]
+    part_of = [0] * len(episodes)
+    for rank, index in enumerate(ranked):
+        part_of[index] = rank % folds
+    return part_of
 
 
 def _measure(
-    classifier: SuccessClassifier, held_out: Sequence[LabelledEpisode], trained: int, window: int, hits: float
+    episodes: Sequence[LabelledEpisode], scores: Sequence[np.ndarray], window: int, hits: float
 ) -> ClassifierReport:
-    scores = [classifier.scores(e.observations) for e in held_out]
-    reports = [_report(held_out, scores, t, trained, window, hits) for t in _THRESHOLDS]
+    reports = [_report(episodes, scores, t, window, hits) for t in _THRESHOLDS]
 
     def badness(report: ClassifierReport) -> tuple[float, float]:
         # A false success poisons the replay; a late one costs a few steps.
@@ -210,7 +248,6 @@ def _report(
     episodes: Sequence[LabelledEpisode],
     scores: Sequence[np.ndarray],
     threshold: float,
-    trained: int,
     window: int,
     hits: float,
 ) -> ClassifierReport:
@@ -245,7 +282,6 @@ def _report(
         missed_successes=missed / max(succeeded, 1),
         positives=tp + fn,
         negatives=tn + fp,
-        episodes_trained=trained,
-        episodes_held_out=len(episodes),
-        failed_episodes_held_out=failed,
+        episodes=len(episodes),
+        failed_episodes=failed,
     )

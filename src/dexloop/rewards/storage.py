@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from dexloop.data.files import write_file
-from dexloop.networks.tensor_files import encode_tensors, read_module
+from dexloop.networks.encoders import EncoderConfig
+from dexloop.networks.pretrained import build_encoder
+from dexloop.networks.tensor_files import check_count, encode_tensors, read_module
 from dexloop.rewards.classifier import SuccessClassifier
 
-_FORMAT = "dexloop-classifier-1"
+_FORMAT = "dexloop-classifier-2"
 
 
 def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float) -> None:
     """Write the classifier and its threshold, whole or not at all."""
-    described = {
-        "cameras": classifier.encoder.cameras,
-        "keypoints": classifier.encoder.config.keypoints,
-        "threshold": threshold,
-    }
+    encoder = classifier.encoder
+    # A backbone's weights are the classifier's own from then on.
+    config = asdict(replace(encoder.config, weights=None))
+    described = {"cameras": encoder.cameras, "encoder": config, "heads": len(classifier.heads), "threshold": threshold}
     header = {"format": _FORMAT, "classifier": json.dumps(described)}
     write_file(path, encode_tensors(classifier.state_dict(), header))
 
@@ -35,5 +37,7 @@ def load_classifier(path: Path) -> tuple[SuccessClassifier, float]:
 
 def _built(header: Mapping[str, str]) -> tuple[SuccessClassifier, float]:
     described = json.loads(header["classifier"])
-    classifier = SuccessClassifier(tuple(described["cameras"]), int(described["keypoints"]))
-    return classifier.eval(), float(described["threshold"])
+    encoder = build_encoder(tuple(described["cameras"]), EncoderConfig(**described["encoder"]))
+    heads = int(described["heads"])
+    check_count(heads, "heads")
+    return SuccessClassifier(encoder, heads).eval(), float(described["threshold"])
