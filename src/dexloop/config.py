@@ -87,8 +87,6 @@ class AlgorithmConfig:
             )
         if not 1.0 <= self.speedup <= _FASTEST:
             raise DexloopError(f"--algorithm.speedup must lie in [1, {_FASTEST:g}], got {self.speedup}")
-        if self.speedup > 1.0 and self.acts != "best_proposal":
-            raise DexloopError("--algorithm.speedup makes proposals faster: it needs --algorithm.acts best_proposal")
 
 
 @dataclass(frozen=True, slots=True)

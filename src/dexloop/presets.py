@@ -18,6 +18,7 @@ from dexloop.runtime.learner import PaceConfig
 IBORL = AlgorithmConfig(
     exploration=0.05,
     acts="best_proposal",
+    speedup=1.5,
     # A horizon of 67 steps: with 33 the policy, soon twice as fast as its demonstrations, gives up success for speed.
     replay=ReplayConfig(discount=0.985),
     learner=ActorCriticConfig(

@@ -99,11 +99,7 @@ def _factors(action: ActionSpec, speedup: float) -> tuple[float, ...]:
     for group in action.groups:
         if group.velocity:
             factors[group.start : group.stop] = [speedup] * (group.stop - group.start)
-    if set(factors) != {1.0}:
-        return tuple(factors)
-    if speedup > 1.0:
-        say("warning: --algorithm.speedup: this robot does not say that any of its actions are velocities; left out")
-    return ()
+    return () if set(factors) == {1.0} else tuple(factors)
 
 
 def _kept_latents(config: RunConfig, run: RunDirectory, latent: LatentEncoder) -> KeptFeatures | None:
