@@ -154,6 +154,14 @@ def test_it_says_which_kind_of_frames_is_missing(given: list[LabelledEpisode], m
         train_classifier(given, encoder(), CONFIG, window=WINDOW, seed=0)
 
 
+def test_a_lone_episode_is_too_little_and_two_are_enough() -> None:
+    one = labelled(1, [F] * 6 + [S] * 6)
+    with pytest.raises(DexloopError, match="more than one labelled episode"):
+        train_classifier([one], encoder(), CONFIG, window=WINDOW, seed=0)
+    _, report = train_classifier([one, labelled(2, [F] * 6)], encoder(), replace(CONFIG, updates=2), window=4, seed=0)
+    assert (report.episodes, report.failed_episodes) == (2, 1)
+
+
 def test_debounce_wants_most_of_the_last_answers() -> None:
     debounce = Debounce(5, 0.8)
     answers = [debounce(hit) for hit in (True, True, True, False, True, False, False, True)]

@@ -32,10 +32,9 @@ class ClassifierConfig:
 
     each head, gradient steps of ``batch`` frames, half of them positive. crops: versions of each frame, all but one
     shifted at random by up to ``shift`` [pixels]. input_noise: of what the heads see, in deviations.
-    window_seconds: how long success must be seen
-    before it counts [s], longer than the task's own half second so that it is seldom called early; hits:
-    the share of that window's frames that must say so. margin_seconds: of frames just before success,
-    which may look the same and teach nothing [s].
+    window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
+    it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
+    before success, which may look the same and teach nothing [s].
     """
 
     folds: int = 4
@@ -95,8 +94,8 @@ class ClassifierReport:
     """How good each head is on the episodes it never saw, all together: what ``reward/metrics.json`` holds.
 
     precision, recall, accuracy: over frames at ``threshold``. false_positives_per_failed_episode
-    early_successes (called before they were, of the successful) and missed_successes: over
-    episodes, after the debounce; the latter two over those whose labels say when success began.
+    early_successes (called before they were, of the successful) and missed_successes: over episodes, after the
+    debounce; the latter two over those whose labels say when success began.
     """
 
     threshold: float
@@ -124,13 +123,15 @@ def train_classifier(
     """Train a head on all but one part of the episodes, for each part; what they say of the parts left out is measured.
 
     encoder: the policy's; it stays as it is. window: frames of the online debounce. The threshold is the best for what
-    was measured. Raises DexloopError without a single positive frame, and without a negative one.
+    was measured. Raises DexloopError without a single positive frame, without a negative one, and for a lone episode.
     """
     episodes = [e for e in episodes if any(label != FrameLabel.UNSURE for label in e.labels)]
     kinds = {label for e in episodes for label in e.labels}
     for kind, missing in ((FrameLabel.SUCCESS, "successful"), (FrameLabel.FAILURE, "unsuccessful")):
         if kind not in kinds:
             raise DexloopError(f"the reward classifier needs {missing} frames; record or label some episodes")
+    if len(episodes) < 2:
+        raise DexloopError("the reward classifier needs more than one labelled episode; record or label some")
     classifier = SuccessClassifier(encoder, config.folds)
     versions = _standardised(classifier, [stack_images(e.observations, encoder.cameras) for e in episodes], config)
     labels = [torch.tensor([int(label) for label in e.labels]) for e in episodes]
