@@ -64,7 +64,8 @@ class AlgorithmConfig:
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
     that succeeded count as demonstrations as well. acts: with the policy's mean action, or with what the critics value
     most of all that the heads of policy and clone propose (``networks.chooser``), once the critics are warm. speedup:
-    with best_proposal, exploring, each is offered so many times as fast as well where actions are velocities; 1: not.
+    exploring with best_proposal, critics may also choose proposals so many times as fast, of actions that are
+    velocities; 1 for none.
     """
 
     name: str = "iborl"

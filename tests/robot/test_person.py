@@ -71,3 +71,5 @@ def test_without_a_terminal_there_is_nobody_to_ask(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DexloopError, match="there is no terminal here"):
         ask(threading.Event())
     assert ask_to_look() is None
+    monkeypatch.setattr(sys, "stdin", None)
+    assert ask_to_look() is None, "started with its input closed"

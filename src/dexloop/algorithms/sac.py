@@ -47,7 +47,8 @@ class ActorCriticConfig:
     demonstration_share: of each batch. close_up: steps before the success of a demonstration for which the critics
     get a magnified copy of what they see (``networks.close_up``), 0 for none. device: where the networks learn, cpu
     or cuda or cuda:N; the replay stays in main memory. compiled: whether the losses are compiled, which takes a C++
-    compiler and a minute or more when a run begins, and pays for itself in long runs only.
+    compiler and a minute or more when a run begins, and pays for itself in long runs only. precision: of the losses'
+    matrix products; bfloat16 is faster where the processor has instructions for it (avx512_bf16), slower elsewhere.
     """
 
     batch: int = 256

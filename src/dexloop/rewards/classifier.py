@@ -31,7 +31,7 @@ class ClassifierConfig:
     """folds: heads, at least 2; each learns without another part of the episodes, on which it is measured. updates: of
 
     each head, gradient steps of ``batch`` frames, half of them positive. crops: versions of each frame, all but one
-    shifted at random by up to ``shift`` [pixels]. input_noise: of what the heads see, in deviations.
+    shifted at random by up to ``shift`` [pixels]. input_noise: deviation of the noise on standardised features.
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
     before success, which may look the same and teach nothing [s].

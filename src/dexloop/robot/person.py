@@ -38,7 +38,8 @@ def ask_to_look() -> Callable[[str], None] | None:
 
     None where there is no terminal to ask at.
     """
-    return _have_looked if sys.stdin.isatty() else None
+    # A program that was started with its input closed has none at all.
+    return _have_looked if sys.stdin is not None and sys.stdin.isatty() else None
 
 
 def _have_looked(fault: str) -> None:

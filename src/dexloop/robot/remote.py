@@ -37,8 +37,7 @@ def stop(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
         address: Of the controller.
         grpc: What the controller asks of its clients.
     """
-    with closing(_reached(address, grpc)) as robot:
-        robot.stop()
+    _do(GrpcEnv.stop, address, grpc)
     say("stopped; once somebody has looked: dexloop rearm, or Enter where a program that controls it asks")
 
 
@@ -49,10 +48,10 @@ def rearm(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
         address: Of the controller.
         grpc: What the controller asks of its clients.
     """
-    with closing(_reached(address, grpc)) as robot:
-        robot.rearm()
+    _do(GrpcEnv.rearm, address, grpc)
     say("armed again; it moves when a client does")
 
 
-def _reached(address: str, security: ClientSecurity) -> GrpcEnv:
-    return GrpcEnv(address.removeprefix("grpc://"), security)
+def _do(act: Callable[[GrpcEnv], None], address: str, security: ClientSecurity) -> None:
+    with closing(GrpcEnv(address.removeprefix("grpc://"), security)) as robot:
+        act(robot)
