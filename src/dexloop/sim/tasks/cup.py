@@ -21,14 +21,14 @@ _LIFTED = 0.06
 _SLOW = 0.10
 _UPRIGHT = math.cos(math.radians(45.0))
 
-_HAND = frame(z=[1.0, 0.33, -0.09], x=[-0.33, 1.0, -0.03])
-_GRASP_IN_HAND = np.array([-0.027, 0.0, -0.009])
+# Found by a random search for what forgives most: of grasps with an error of 6 mm along each axis and of 0.08 rad 95 in
+# 100 succeed. With less roll of the wrist and all fingers closed alike 79 did.
+_HAND = frame(z=[1.0, 0.33, -0.07], x=[-0.33, 1.0, -0.14])
+_GRASP_IN_HAND = np.array([-0.023, 0.0, -0.009])
 _APPROACH_IN_HAND = _GRASP_IN_HAND + np.array([-0.080, 0.0, -0.030])
-# So much higher than the cup's middle that the edge of the hand clears the table [m].
-_ABOVE_MIDDLE = np.array([0.0, 0.0, 0.002])
 # In the order little, ring, middle, index, thumb bend, thumb rotation.
-_OPENED = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.85])
-_CLOSED = np.array([0.76, 0.76, 0.76, 0.76, 0.32, 0.85])
+_OPENED = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.80])
+_CLOSED = np.array([0.79, 0.755, 0.685, 0.65, 0.40, 0.80])
 
 
 def _cup_mjcf() -> str:
@@ -68,7 +68,7 @@ def _plan(state: SceneState) -> GraspPlan:
     return GraspPlan(
         rotation=_HAND,
         approach=state.object_position + _HAND @ _APPROACH_IN_HAND + np.array([0.0, 0.0, 0.010]),
-        grasp=state.object_position + _HAND @ _GRASP_IN_HAND + _ABOVE_MIDDLE,
+        grasp=state.object_position + _HAND @ _GRASP_IN_HAND,
         opened=_OPENED,
         closed=_CLOSED,
         lift=0.10,
@@ -85,7 +85,7 @@ TASK = Task(
     home=(-0.13, -1.92, -1.41, -0.56, 1.60, 1.47),
     ee_position=(0.28, -0.14, 0.16),
     ee_rotation=frame(z=[1.0, 0.4, -0.15], x=[-0.4, 1.0, 0.0]),
-    fingers=(0.0, 0.0, 0.0, 0.0, 0.0, 0.85),
+    fingers=(0.0, 0.0, 0.0, 0.0, 0.0, 0.80),
     fixed=StartRegion(ee_position=0.04, ee_rotation=0.08, object_position=0.005, object_yaw=math.pi),
     random=StartRegion(ee_position=0.04, ee_rotation=0.08, object_position=0.06, object_yaw=math.pi),
     holding=_holding,
