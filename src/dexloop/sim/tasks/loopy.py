@@ -1,4 +1,4 @@
-"""Grasp a soft plush beaver, sitting on the table, around its body and lift it."""
+"""Grasp a soft plush beaver, sitting on the table, around its chest and lift it."""
 
 from __future__ import annotations
 
