@@ -121,7 +121,7 @@ def _plan(state: SceneState) -> GraspPlan:
 
 TASK = Task(
     name="loopy",
-    summary="grasp a soft plush beaver around its body and lift it",
+    summary="grasp a soft plush beaver around its chest and lift it",
     max_seconds=10.0,
     mjcf=_doll_mjcf(),
     object_position=(0.39, 0.01),
