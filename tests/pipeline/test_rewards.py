@@ -20,14 +20,13 @@ from dexloop.core import Operator
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.pipeline import verbs
-from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes, outcome
+from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
 from dexloop.rewards.labelled import FrameLabel
 from dexloop.rewards.labels import Label
-from dexloop.rewards.storage import load_classifier, save_classifier
+from dexloop.rewards.storage import load_classifier
 from dexloop.robot.config import GymConfig
-from dexloop.runtime.metrics import read_metrics
 from dexloop.types import Observation, OperatorInput, Verdict
 from tests.data.samples import SMALL_ROBOT, make_episode
 
@@ -123,14 +122,6 @@ class Watcher:
         return OperatorInput(np.ones(1, np.float32), np.ones(1, bool))
 
 
-class MeasuredLamp(Lamp):
-    """One that says itself when it is bright, which a policy that learned nothing hardly ever sees."""
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, _, _, _ = super().step(action)
-        return seen, reward, False, False, {"is_success": self._light > 0.95}
-
-
 def make_watcher(spec: object) -> Operator:
     return Watcher()
 
@@ -203,66 +194,3 @@ def test_a_classifier_that_is_there_is_trained_again_or_left_as_it_is(judged: Ru
     with pytest.raises(DexloopError, match=r"--online truth: no online episode of .*again has a person's verdict or"):
         verbs.train_reward(again, label=False, port=0, online="truth")
     assert again.directory.classifier.read_bytes() == before
-
-
-def renewing(judged: Run, out: Path) -> Run:
-    """A run with the classifier of ``judged``, which calls everything a success here, and is renewed on the way."""
-    judged.train_reward("verdicts")
-    config = replace(
-        judged.config,
-        reward="classifier",
-        classifier=replace(judged.config.classifier, renew=(0.3,), window_seconds=0.2),
-        train=replace(judged.config.train, robot_minutes=0.5),
-    )
-    run = verbs.fork(judged, config, out)
-    classifier, _ = load_classifier(run.directory.classifier)
-    save_classifier(run.directory.classifier, classifier, threshold=0.0)
-    return verbs.open_run(run.directory.root)
-
-
-def renewals(run: Run) -> list[tuple[float, int]]:
-    records = read_metrics(run.directory.metrics.path)
-    return [(r["robot_minutes"], r["online_episodes"]) for r in records if r["kind"] == "classifier"]
-
-
-def test_the_classifier_learns_again_on_the_way_and_false_successes_count_no_more(
-    judged: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gymnasium.registry["Own/Lamp-v0"], "entry_point", MeasuredLamp)
-    run = renewing(judged, tmp_path / "run")
-    before = run.directory.classifier.read_bytes()
-    run.train()
-    assert run.directory.classifier.read_bytes() != before
-    ((minutes, known),) = renewals(run)
-    dataset = EpisodeDataset.open(run.directory.episodes)
-    assert minutes == 0.3 and 0 < known < len(dataset), "and went on after it"
-    assert run.directory.read_json(run.directory.reward / "metrics.json")["online_episodes"] == known
-    infos = [dataset.episode_info(index) for index in dataset.episodes]
-    assert all(info.success == info.true_success for info in infos[:known])
-    assert not any(info.success for info in infos[:known]), "the threshold of zero took them all for successes"
-
-    renewed = run.directory.classifier.read_bytes()
-    run.config = replace(run.config, train=replace(run.config.train, robot_minutes=0.6))
-    run.train()
-    assert run.directory.classifier.read_bytes() == renewed and len(renewals(run)) == 1, (
-        "once, also where a run goes on"
-    )
-
-
-def test_a_classifier_stays_as_it_is_where_nobody_judged_the_online_episodes(
-    judged: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = renewing(judged, tmp_path / "run")
-    before = run.directory.classifier.read_bytes()
-    run.train()
-    assert run.directory.classifier.read_bytes() == before and renewals(run) == [(0.3, 0)]
-    assert "classifier: stays as it is, since nobody has judged an online episode" in capfd.readouterr().err
-
-
-def test_who_judged_an_online_episode(tmp_path: Path) -> None:
-    """A person's mark beats a verdict, and a verdict the simulation."""
-    lived = stored(tmp_path / "lived", "success", None)
-    said, unsaid = (lived.episode_info(index) for index in lived.episodes)
-    assert outcome(said, None) is True and outcome(unsaid, None) is False
-    assert outcome(said, Label(None)) is False and outcome(unsaid, Label(3)) is True
-    assert outcome(said, Label(None, skip=True)) is None and outcome(replace(unsaid, true_success=None), None) is None

@@ -9,7 +9,6 @@ import torch
 
 from dexloop.config import RunConfig
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.data.info import EpisodeInfo
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.pipeline.robots import debounce_window
 from dexloop.progress import Bar
@@ -60,17 +59,6 @@ def labelled_episodes(
             elif source == "truth":
                 labelled.append(label_from_truth(dataset.episode(index), margin))
     return labelled
-
-
-def outcome(info: EpisodeInfo, mark: Label | None) -> bool | None:
-    """Whether an online episode succeeded: by a person's mark, else by a verdict, else by the simulation.
-
-    None where nobody says.
-    """
-    if mark is not None:
-        return None if mark.skip else mark.success_from is not None
-    verdict = info.info.get("verdict")
-    return info.true_success if verdict is None else verdict == Verdict.SUCCESS.value
 
 
 def _sources(name: str, config: RunConfig, online: OnlineLabels | None) -> tuple[_Source, ...]:

@@ -37,7 +37,7 @@ from dexloop.pipeline.record import (
     robot_seconds,
     rollout_seconds,
 )
-from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes, outcome, train_reward
+from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes, train_reward
 from dexloop.pipeline.robots import recording_reward
 from dexloop.pipeline.threads import all_cores
 from dexloop.pipeline.unfinished import digest_of, earlier_trials, entry_of, is_behind, is_whole
@@ -46,7 +46,6 @@ from dexloop.rewards.labelled import LabelledEpisode
 from dexloop.rewards.labels import Label, Labels
 from dexloop.rewards.storage import save_classifier
 from dexloop.runtime.actor import void_seconds
-from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Observation
@@ -124,40 +123,10 @@ class Run:
         )
 
     def train(self) -> None:
-        """Online improvement within the budget of robot minutes; on the way the classifier may learn again."""
+        """Online improvement within the budget of robot minutes."""
         train = train_synchronously if self.config.train.runtime == "synchronous" else train_in_processes
         with opened_take_over(self.config, self.robot.spec) as operator:
-            for minutes in self._renewals():
-                train(self.config, self.directory, self.robot, operator, minutes)
-                self._renew_reward(minutes)
-            train(self.config, self.directory, self.robot, operator, self.config.train.robot_minutes)
-
-    def _renewals(self) -> list[float]:
-        """After which robot minutes the classifier is still to learn from the online episodes as well."""
-        if self.config.reward != "classifier":
-            return []
-        records = read_metrics(self.directory.metrics.path)
-        done = max((record["robot_minutes"] for record in records if record["kind"] == "classifier"), default=0.0)
-        return [m for m in sorted(self.config.classifier.renew) if done < m < self.config.train.robot_minutes]
-
-    def _renew_reward(self, minutes: float) -> None:
-        """Teach the classifier what the policy does by now, and let judged online episodes count as they were judged.
-
-        Else what the old one rewarded falsely goes on being imitated.
-        """
-        marks, judged = Labels(self.directory.labels).episodes, 0
-        with open_dataset(self.directory.episodes, self.robot) as lived:
-            for index in lived.episodes:
-                info = lived.episode_info(index)
-                success = outcome(info, marks.get(f"episodes/{index}"))
-                judged += success is not None
-                if success not in (None, info.success):
-                    lived.amend(index, bool(success))
-        if judged:
-            self.train_reward("truth")
-        else:
-            say("classifier: stays as it is, since nobody has judged an online episode")
-        self.directory.metrics.write("classifier", robot_minutes=minutes, online_episodes=judged)
+            train(self.config, self.directory, self.robot, operator)
 
     def evaluate(self, name: str, policy: Policy, robot_minutes: float, file: Path | None = None) -> Evaluation:
         """Trials of one policy on test seeds, added to ``evaluation.json``.

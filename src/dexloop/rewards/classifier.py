@@ -34,9 +34,7 @@ class ClassifierConfig:
     shifted at random by up to ``shift`` [pixels]. input_noise: deviation of the noise on standardised features.
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
-    before success, which may look the same and teach nothing [s]. renew: after how many robot minutes it learns again,
-    from the online episodes as well that a person, or else the simulation, has judged: a policy that improves comes to
-    do what neither demonstrations nor rollouts showed.
+    before success, which may look the same and teach nothing [s].
     """
 
     folds: int = 4
@@ -50,7 +48,6 @@ class ClassifierConfig:
     window_seconds: float = 1.0
     hits: float = 0.9
     margin_seconds: float = 0.5
-    renew: tuple[float, ...] = (8.0,)
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
@@ -58,8 +55,6 @@ class ClassifierConfig:
             raise DexloopError(f"--classifier.folds must lie in [2, {_MOST_FOLDS}], got {self.folds}")
         if self.crops < 1:
             raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
-        if not all(minutes > 0 for minutes in self.renew):
-            raise DexloopError(f"--classifier.renew must be robot minutes above 0, got {list(self.renew)}")
 
 
 class SuccessClassifier(nn.Module):
