@@ -21,7 +21,8 @@ Observation = Literal["images", "privileged"]
 POLICIES = ("bc", "iborl", "act", "rlpd", "iborl_ablated", "iborl_paper")
 """The rows of Table II and of figure 4, in the order in which they are run."""
 MANY_TRIALS, TRIALS = 100, 40
-MANY_SEEDS, SEEDS = (1, 2, 3), (1,)
+# Run seed 1 has been looked at: what it showed of the cup changed the demonstrations.
+MANY_SEEDS, SEEDS = (2, 3, 4), (2,)
 _CLAIMED = ("bc", "iborl")
 """What a claim is made about has three run seeds and 100 trials; the rest has one, and the paper's 40."""
 
