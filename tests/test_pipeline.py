@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from dexloop.runtime.checkpoint import load_checkpoint
 from dexloop.runtime.metrics import read_metrics
 from dexloop.seeds import Purpose, episode_seed
 from tests import tiny
+from tests.digests import digest
 
 # What depends on the clock and not on the seed.
 _TIMES = {"time", "updates_per_second", "control_hz", "wall_seconds"}
@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_numbers_and_the_same_policy(finished_run: 
     again = tmp_path / "again"
     assert main(["run", "cup", f"--out={again}", *tiny.FLAGS, "--train.runtime=synchronous"]) == 0
     for name in ("prior/policy.safetensors", "policy/policy.safetensors"):
-        same = sha256((again / name).read_bytes()).digest() == sha256((finished_run / name).read_bytes()).digest()
+        same = digest(again / name) == digest(finished_run / name)
         assert same, name
     one, two = ([without_times(r) for r in read_metrics(root / "metrics.jsonl")] for root in (finished_run, again))
     assert one == two and len(one) > 3

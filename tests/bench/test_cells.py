@@ -22,6 +22,7 @@ from dexloop.networks.act import TransformerConfig
 from dexloop.networks.act_storage import load_act
 from dexloop.seeds import Purpose
 from dexloop.sim.randomisation import Randomisation
+from tests.digests import digest
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_what_is_there_is_not_run_again(config: RunConfig, tmp_path: Path) -> No
     cells = cells_of(config)
     run_cells(cells, runs, results, "first", jobs=1)
     policy = runs / "cells" / "cup-0" / "iborl" / "policy" / "policy.safetensors"
-    learned = policy.read_bytes()
+    learned = digest(policy)
     (results / "cup-bc-0.json").unlink()
     before = (results / "cup-iborl-0.json").read_bytes()
     run_cells(cells, runs, results, "second", jobs=1)
@@ -76,7 +77,7 @@ def test_what_is_there_is_not_run_again(config: RunConfig, tmp_path: Path) -> No
     # Its file alone was lost: what was learned is still there, and so are the numbers.
     (results / "cup-iborl-0.json").unlink()
     run_cell(cells[1], runs, results, "third")
-    assert policy.read_bytes() == learned
+    assert digest(policy) == learned
     again = written(results, "cup-iborl-0")
     assert again.pop("command") == "third"
     assert again["milestones"] == json.loads(before)["milestones"]
@@ -101,14 +102,14 @@ def test_act_is_trained_once_on_the_same_demonstrations_and_evaluated(config: Ru
     run_cell(cell, runs, results, "first", ActConfig(transformer=small, updates=5))
 
     path = runs / "cells" / "cup-0" / "act" / "policy.safetensors"
-    learned, entry = path.read_bytes(), written(results, "cup-act-0")
+    learned, entry = digest(path), written(results, "cup-act-0")
     assert (entry["policy"], entry["trials"], entry["robot_minutes"]) == ("act", 2, 0.0)
     assert entry["act"]["transformer"]["chunk"] == 4 and entry["act"]["updates"] == 5
     assert load_act(path).architecture.parts == (25, 27), "proprioception and the simulation's state"
 
     (results / "cup-act-0.json").unlink()
     run_cell(cell, runs, results, "second", ActConfig(transformer=small, updates=9))
-    assert path.read_bytes() == learned, "what is there is not trained again"
+    assert digest(path) == learned, "what is there is not trained again"
     again = written(results, "cup-act-0")
     assert again["act"] == entry["act"] and again["steps"] == entry["steps"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from dexloop.runtime.learner import PaceConfig
 from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import RunDirectory
 from tests.data.samples import SMALL_ROBOT, make_episode
+from tests.digests import digest
 
 CONFIG = RunConfig(
     encoder=EncoderConfig(keypoints=4, width=8),
@@ -81,11 +81,6 @@ def train(run: RunDirectory, config: RunConfig = CONFIG) -> str:
     loop.publish()
     loop.checkpoint()
     return digest(run.policy)
-
-
-def digest(path: Path) -> str:
-    """Instead of the bytes: where those differ, pytest spends minutes on showing how."""
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def send(run: RunDirectory, seed: int) -> None:

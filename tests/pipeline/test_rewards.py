@@ -29,6 +29,7 @@ from dexloop.rewards.storage import load_classifier
 from dexloop.robot.config import GymConfig
 from dexloop.types import Observation, OperatorInput, Verdict
 from tests.data.samples import SMALL_ROBOT, make_episode
+from tests.digests import digest
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
 CLASSIFIER, PERSON = RunConfig(reward="classifier"), RunConfig(reward="person")
@@ -176,7 +177,7 @@ def test_a_classifier_learns_from_a_persons_verdicts_and_judges_another_run(judg
     assert main(["train", str(root), "--reward=classifier", f"--out={tmp_path / 'other'}", "--robot-minutes=0.3"]) == 0
     other = verbs.open_run(tmp_path / "other")
     assert other.config.reward == "classifier" and len(EpisodeDataset.open(other.directory.episodes)) > 0
-    assert other.directory.classifier.read_bytes() == judged.directory.classifier.read_bytes()
+    assert digest(other.directory.classifier) == digest(judged.directory.classifier)
 
 
 def test_a_classifier_without_a_clone_says_what_is_missing(judged: Run, tmp_path: Path) -> None:
@@ -189,8 +190,8 @@ def test_a_classifier_without_a_clone_says_what_is_missing(judged: Run, tmp_path
 
 def test_a_classifier_that_is_there_is_trained_again_or_left_as_it_is(judged: Run, tmp_path: Path) -> None:
     judged.train_reward("verdicts")
-    before = judged.directory.classifier.read_bytes()
+    before = digest(judged.directory.classifier)
     again = verbs.fork(judged, replace(judged.config, reward="classifier"), tmp_path / "again")
     with pytest.raises(DexloopError, match=r"--online truth: no online episode of .*again has a person's verdict or"):
         verbs.train_reward(again, label=False, port=0, online="truth")
-    assert again.directory.classifier.read_bytes() == before
+    assert digest(again.directory.classifier) == before
