@@ -191,7 +191,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "no_speedup": _algorithm(lambda a: replace(a, speedup=1.0)),
         "float32": _learner(precision="float32"),
         "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
-        "no_renewal": lambda config: replace(config, classifier=replace(config.classifier, renew=())),
+        "renewal_8": lambda config: replace(config, classifier=replace(config.classifier, renew=(8.0,))),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )

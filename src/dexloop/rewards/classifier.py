@@ -35,8 +35,8 @@ class ClassifierConfig:
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
     before success, which may look the same and teach nothing [s]. renew: after how many robot minutes of training it
-    learns again, from renew_rollouts attempts of the policy more: one that improves does what neither demonstrations
-    nor the clone's rollouts showed.
+    learns again, from more attempts of the policy: one that improves does what neither demonstrations nor the clone's
+    rollouts showed. renew_rollouts: how many attempts.
     """
 
     folds: int = 4
@@ -50,7 +50,7 @@ class ClassifierConfig:
     window_seconds: float = 1.0
     hits: float = 0.9
     margin_seconds: float = 0.5
-    renew: tuple[float, ...] = (8.0,)
+    renew: tuple[float, ...] = ()
     renew_rollouts: int = 20
 
     def __post_init__(self) -> None:
