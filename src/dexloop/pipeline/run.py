@@ -142,12 +142,9 @@ class Run:
         """After which robot minutes the classifier is still to learn again."""
         if self.config.reward != "classifier":
             return []
-        done = [record["robot_minutes"] for record in self._records("classifier")]
-        return [
-            m
-            for m in sorted(self.config.classifier.renew)
-            if max(done, default=0.0) < m < self.config.train.robot_minutes
-        ]
+        done = max((record["robot_minutes"] for record in self._records("classifier")), default=0.0)
+        budget = self.config.train.robot_minutes
+        return [minutes for minutes in sorted(self.config.classifier.renew) if done < minutes < budget]
 
     def _renew_reward(self, minutes: float) -> None:
         """Let the policy show what it does by now, exploring as it does, and teach the classifier what that is.
