@@ -16,7 +16,6 @@ __version__ = "0.1.0"
 __all__ = ["DexloopError", "__version__"]
 
 # The entry point is a string, so that nothing is imported before an environment is made.
-for _task in ("cup", "cube", "scanner", "loopy"):
-    gymnasium.register(
-        id=f"dexloop/{_task.capitalize()}Taking-v0", entry_point="dexloop.sim.env:DexEnv", kwargs={"task": _task}
-    )
+for _task in ("cup", "cube", "scanner", "loopy", "loopy_flex"):
+    _name = _task.title().replace("_", "")
+    gymnasium.register(id=f"dexloop/{_name}Taking-v0", entry_point="dexloop.sim.env:DexEnv", kwargs={"task": _task})

@@ -160,6 +160,6 @@ def test_privileged_observation_needs_no_opengl_and_import_is_light() -> None:
 
 @pytest.mark.parametrize("task", task_names())
 def test_every_task_is_an_environment_of_its_own(task: str) -> None:
-    env = gymnasium.make(f"dexloop/{task.capitalize()}Taking-v0", observation="privileged")
+    env = gymnasium.make(f"dexloop/{task.title().replace('_', '')}Taking-v0", observation="privileged")
     check_env(env.unwrapped, skip_render_check=True)
     assert env.unwrapped.task.name == task and env.unwrapped.task.summary

@@ -73,7 +73,7 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
         self.task = task if isinstance(task, Task) else load_task(config.task)
         self.metadata = {**self.metadata, "render_fps": round(config.control_hz)}
 
-        scene = SceneConfig(timestep=self.task.timestep, saturation=config.saturation)
+        scene = SceneConfig(timestep=self.task.timestep, flexible=self.task.flexible, saturation=config.saturation)
         self.simulation = Simulation(scene, self.task.mjcf, config.control_hz)
         self._start = EpisodeStart(self.simulation, self.task, config)
         self._proprioception = Proprioception(config.limits)

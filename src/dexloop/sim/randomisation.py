@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dexloop.errors import DexloopError
 from dexloop.sim.engine import MjData, MjModel, mujoco
 from dexloop.sim.scene import CAMERAS
 
@@ -50,9 +51,14 @@ def draw_push(rng: np.random.Generator, speed: float) -> Push | None:
 
 
 class Randomiser:
-    """Applies a Randomisation to a model in place; it keeps the original numbers, so draws do not add up."""
+    """Applies a Randomisation to a model in place; it keeps the original numbers, so draws do not add up.
+
+    Raises DexloopError where an object with a flex in it is to have another size.
+    """
 
     def __init__(self, model: MjModel, config: Randomisation) -> None:
+        if model.nflex and config.size != (1.0, 1.0):
+            raise DexloopError("--sim.randomise.size: the rest shape of a flexible object cannot be scaled")
         self._model = model
         self._config = config
         root = model.body("object").id
@@ -69,6 +75,7 @@ class Randomiser:
         self._bound = model.geom_rbound.copy()
         self._boxes = model.geom_aabb.copy()
         self._friction = model.geom_friction.copy()
+        self._flex_friction = model.flex_friction.copy()
         self._light = model.light_diffuse.copy()
         self._camera_place = model.cam_pos.copy()
         self._camera_turn = model.cam_quat.copy()
@@ -91,6 +98,7 @@ class Randomiser:
         m.geom_rbound[geoms] = self._bound[geoms] * size
         m.geom_aabb[geoms] = self._boxes[geoms] * size
         m.geom_friction[geoms] = self._friction[geoms] * friction
+        m.flex_friction[:] = self._flex_friction * friction
         m.light_diffuse[:] = self._light * light
         m.cam_pos[self._cameras] = self._camera_place[self._cameras] + shift
         for camera, vector in zip(self._cameras, turn, strict=True):

@@ -70,11 +70,13 @@ class View:
 class SceneConfig:
     """What the scene is made of.
 
-    timestep: physics step [s]. saturation: whether the actuators have their torque limits. calibration: the
-    hand's. mounting: the arm's. chest, head: the cameras of the robot; front: the one for people.
+    timestep: physics step [s]. flexible: whether the object has a flex in it. saturation: whether the actuators have
+    their torque limits. calibration: the hand's. mounting: the arm's. chest, head: the cameras of the robot; front:
+    the one for people.
     """
 
     timestep: float = 0.004
+    flexible: bool = False
     saturation: bool = True
     calibration: HandCalibration = field(default_factory=HandCalibration)
     mounting: Mounting = field(default_factory=Mounting)
@@ -109,14 +111,16 @@ def build_mjcf(config: SceneConfig, object_mjcf: str) -> str:
     "object" (or "soft"), at its rest pose.
 
     The solver settings hold a grasp: elliptic cones, condim 4 and three no-slip iterations stop creep; the
-    dense Jacobian avoids a wrong Hessian of MuJoCo 4.0.0's sparse one.
+    dense Jacobian avoids a wrong Hessian of MuJoCo 4.0.0's sparse one. A flex is integrated implicitly, as it must be
+    at 4 ms, by the discrete integrator alone, and that has no no-slip iterations.
     """
+    integrator, noslip = ("discrete", 0) if config.flexible else ("implicitfast", 3)
     torque = _FINGER_TORQUE if config.saturation else None
     return f"""
 <mujoco model="dexloop">
 <compiler angle="degree" autolimits="true"/>
-<option timestep="{config.timestep}" integrator="implicitfast" cone="elliptic" impratio="1" solver="Newton"
- iterations="50" ls_iterations="20" noslip_iterations="3" jacobian="dense"/>
+<option timestep="{config.timestep}" integrator="{integrator}" cone="elliptic" impratio="1" solver="Newton"
+ iterations="50" ls_iterations="20" noslip_iterations="{noslip}" jacobian="dense"/>
 <size memory="16M"/>
 <visual>
  <global offwidth="960" offheight="960"/>

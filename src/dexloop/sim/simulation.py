@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dexloop.errors import DexloopError
 from dexloop.sim.engine import mujoco
 from dexloop.sim.hand import CONTACT_NAMES, EE_IN_HAND, FINGER_NAMES, FLANGE_TO_HAND
 from dexloop.sim.kinematics import ArmKinematics, pose
@@ -22,11 +23,15 @@ class Simulation:
 
     scene: what it is made of; its timestep is the longest allowed, the one used divides the control period.
     object_mjcf: see ``scene.build_mjcf``. control_hz: control rate [Hz].
+
+    Raises DexloopError where MuJoCo is too old for a flexible object.
     """
 
     def __init__(self, scene: SceneConfig, object_mjcf: str, control_hz: float) -> None:
         period = 1.0 / control_hz
         self.substeps = math.ceil(period / scene.timestep - 1e-9)
+        if scene.flexible and not hasattr(mujoco.mjtIntegrator, "mjINT_DISCRETE"):
+            raise DexloopError(f"a flexible object needs MuJoCo 3.17 or later, this is {mujoco.__version__}")
         self.model = mujoco.MjModel.from_xml_string(build_mjcf(scene, object_mjcf))
         self.model.opt.timestep = period / self.substeps
         self.data = mujoco.MjData(self.model)
@@ -99,7 +104,7 @@ class Simulation:
     def _couple(self) -> None:
         """Put the coupled joints where their leaders have them, so that no spring force starts the episode."""
         model, qpos = self.model, self.data.qpos
-        for i in range(model.neq):
+        for i in np.flatnonzero(model.eq_type == mujoco.mjtEq.mjEQ_JOINT):
             follower, leader = model.eq_obj1id[i], model.eq_obj2id[i]
             qpos[model.jnt_qposadr[follower]] = model.eq_data[i][1] * qpos[model.jnt_qposadr[leader]]
 
@@ -159,8 +164,9 @@ class Simulation:
         """Which digits touch the object, and whether anything but the hand does."""
         touched = [False] * len(CONTACT_NAMES)
         supported = False
-        for a, b in self.data.contact.geom.tolist():
-            first, second = self._kind[a], self._kind[b]
+        for pair in self.data.contact.geom.tolist():
+            # A flex has no shape of its own, and only objects have one.
+            first, second = (_OBJECT if shape < 0 else self._kind[shape] for shape in pair)
             if second == _OBJECT:
                 first, second = second, first
             if first != _OBJECT or second == _OBJECT:

@@ -55,7 +55,8 @@ class Task:
     headings of the object that look the same, 0 for a round one. home (6,) [rad]: an arm posture near the
     start pose ee_position (3,) [m], ee_rotation (3, 3). fingers (6,): closed fraction at the start. regions:
     start regions of reset "fixed" and "random". holding: whether the object is held as required, now; held
-    without a break for hold_seconds it is a success. plan: the grasp for a state.
+    without a break for hold_seconds it is a success. plan: the grasp for a state. timestep: the longest physics step
+    [s]. flexible: whether the object has a flex in it (see ``scene.build_mjcf``).
     """
 
     name: str
@@ -74,6 +75,7 @@ class Task:
     plan: Callable[[SceneState], GraspPlan]
     hold_seconds: float = 0.5
     timestep: float = 0.004
+    flexible: bool = False
 
 
 def task_names() -> tuple[str, ...]:
