@@ -13,7 +13,8 @@ import safetensors.torch
 import torch
 
 from dexloop.errors import DexloopError
-from dexloop.networks.encoders import EncoderConfig, KeypointEncoder
+from dexloop.networks.encoders import EncoderConfig, KeypointEncoder, random_shift_alike
+from dexloop.networks.latent import stack_images
 from dexloop.rewards.classifier import (
     ClassifierConfig,
     ClassifierReport,
@@ -27,15 +28,19 @@ from dexloop.rewards.storage import load_classifier, save_classifier
 from dexloop.types import Observation, Step
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
-CONFIG = ClassifierConfig(updates=120, batch=32, learning_rate=3e-3, crops=3, shift=1)
-WINDOW = 4
+# In these pictures everything jumps from frame to frame, so that motion tells nothing.
+CONFIG = ClassifierConfig(updates=120, batch=32, learning_rate=3e-3, crops=6, shift=1, motion_seconds=())
+HZ = WINDOW = 4
 
 
-def encoder() -> KeypointEncoder:
-    """Of no task: what random convolutions see tells these pictures apart."""
+def encoder(sharpness: float = 1.0) -> KeypointEncoder:
+    """Of no task: what random convolutions see tells these pictures apart. The sharper, the more its points move."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        return KeypointEncoder(("top",), EncoderConfig(keypoints=8, width=16))
+        made = KeypointEncoder(("top",), EncoderConfig(keypoints=8, width=16))
+    with torch.no_grad():
+        made.towers[0].get_submodule("6").get_parameter("weight").mul_(sharpness)
+    return made
 
 
 def picture(rng: np.random.Generator, success: bool) -> Observation:
@@ -60,7 +65,7 @@ def episodes(successes: int = 8, failures: int = 8) -> list[LabelledEpisode]:
 @cache
 def trained() -> tuple[SuccessClassifier, ClassifierReport]:
     torch.manual_seed(0)
-    return train_classifier(episodes(), encoder(), CONFIG, window=WINDOW, seed=0)
+    return train_classifier(episodes(), encoder(), CONFIG, control_hz=HZ, seed=0)
 
 
 def test_it_separates_pictures_it_has_not_seen() -> None:
@@ -86,10 +91,10 @@ def test_an_episode_that_does_not_say_when_success_began_is_neither_early_nor_mi
     cut = [replace(labelled(i, [U] * 5 + [S] * 2), timed=False) for i in range(8)]
     given = [*cut, *(labelled(100 + i, [F] * 14) for i in range(8))]
     torch.manual_seed(0)
-    _, report = train_classifier(given, encoder(), CONFIG, window=WINDOW, seed=0)
+    _, report = train_classifier(given, encoder(), CONFIG, control_hz=HZ, seed=0)
     assert (report.episodes, report.positives, report.missed_successes, report.early_successes) == (16, 16, 0, 0)
     torch.manual_seed(0)
-    _, timed = train_classifier([replace(e, timed=True) for e in given], encoder(), CONFIG, window=WINDOW, seed=0)
+    _, timed = train_classifier([replace(e, timed=True) for e in given], encoder(), CONFIG, control_hz=HZ, seed=0)
     assert timed.missed_successes + timed.early_successes > 0
 
 
@@ -104,7 +109,7 @@ def test_a_part_that_is_left_out_teaches_its_head_nothing() -> None:
         replace(e, labels=tuple(swapped[x] for x in e.labels)) if i in left_out else e for i, e in enumerate(given)
     ]
     torch.manual_seed(0)
-    classifier, report = train_classifier(spoiled, encoder(), CONFIG, window=WINDOW, seed=0)
+    classifier, report = train_classifier(spoiled, encoder(), CONFIG, control_hz=HZ, seed=0)
     reference, _ = trained()
     same = [
         all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
@@ -135,7 +140,7 @@ def test_the_same_seed_gives_the_same_classifier() -> None:
 
 def _weights(seed: int) -> list[torch.Tensor]:
     torch.manual_seed(seed)
-    classifier, _ = train_classifier(episodes(4, 4), encoder(), replace(CONFIG, updates=3), window=WINDOW, seed=seed)
+    classifier, _ = train_classifier(episodes(4, 4), encoder(), replace(CONFIG, updates=3), control_hz=HZ, seed=seed)
     return list(classifier.state_dict().values())
 
 
@@ -151,14 +156,16 @@ def _weights(seed: int) -> list[torch.Tensor]:
 )
 def test_it_says_which_kind_of_frames_is_missing(given: list[LabelledEpisode], missing: str) -> None:
     with pytest.raises(DexloopError, match=f"needs {missing} frames"):
-        train_classifier(given, encoder(), CONFIG, window=WINDOW, seed=0)
+        train_classifier(given, encoder(), CONFIG, control_hz=HZ, seed=0)
 
 
 def test_a_lone_episode_is_too_little_and_two_are_enough() -> None:
     one = labelled(1, [F] * 6 + [S] * 6)
     with pytest.raises(DexloopError, match="more than one labelled episode"):
-        train_classifier([one], encoder(), CONFIG, window=WINDOW, seed=0)
-    _, report = train_classifier([one, labelled(2, [F] * 6)], encoder(), replace(CONFIG, updates=2), window=4, seed=0)
+        train_classifier([one], encoder(), CONFIG, control_hz=HZ, seed=0)
+    _, report = train_classifier(
+        [one, labelled(2, [F] * 6)], encoder(), replace(CONFIG, updates=2), control_hz=HZ, seed=0
+    )
     assert (report.episodes, report.failed_episodes) == (2, 1)
 
 
@@ -170,6 +177,62 @@ def test_debounce_wants_most_of_the_last_answers() -> None:
     assert [debounce(True) for _ in range(5)] == [False, False, False, True, True]
     assert Debounce(1, 0.1)(True) and not Debounce(1, 0.1)(False)
     assert not Debounce(3, 0.0)(False), "at least one answer must be true"
+
+
+def swinging(seed: int, rests: bool) -> LabelledEpisode:
+    """Eight frames of a cup that goes to and fro, and eight in which it goes on or, as a success, is at rest."""
+    rng = np.random.default_rng(seed)
+    place, seen = int(rng.integers(32)), list[Observation]()
+    for index in range(16):
+        place += 0 if rests and index >= 8 else 4
+        image = rng.integers(88, 92, (24, 24, 3)).astype(np.uint8)
+        column = 1 + abs(place % 32 - 16)
+        image[8:16, column : column + 6] = (230, 60, 50)
+        seen.append(Observation(proprio=np.zeros(1, np.float32), images={"top": image}))
+    labels = [F] * 8 + ([U] * 2 + [S] * 6 if rests else [F] * 8)
+    return LabelledEpisode(tuple(seen), tuple(labels), rests)
+
+
+def told_apart(motion: tuple[float, ...]) -> tuple[SuccessClassifier, ClassifierReport]:
+    given = [swinging(i, rests=i % 2 == 0) for i in range(24)]
+    torch.manual_seed(0)
+    config = replace(CONFIG, updates=300, motion_seconds=motion)
+    return train_classifier(given, encoder(500.0), config, control_hz=HZ, seed=0)
+
+
+def test_rest_is_seen_in_how_pictures_change_and_in_no_picture() -> None:
+    _, still = told_apart(())
+    classifier, moving = told_apart((0.25, 0.5))
+    assert classifier.lags == (1, 2)
+    assert still.precision < 0.5 and still.accuracy < 0.85
+    assert moving.precision > 0.75 and moving.accuracy > 0.9
+
+
+def test_frame_by_frame_it_says_what_it_says_of_the_whole_episode() -> None:
+    classifier, report = told_apart((0.25, 0.75))
+    reward = ClassifierReward(classifier, report.threshold, window=1, hits=1.0)
+    for seed in (50, 51):
+        episode = swinging(seed, rests=True)
+        reward.reset()
+        steps = [Step(seen, np.zeros(1, np.float32), 0.0, False, False) for seen in episode.observations]
+        scores = [reward.judge(step.observation, step).score for step in steps]
+        np.testing.assert_allclose(scores, classifier.scores(episode.observations), rtol=1e-4, atol=1e-5)
+
+
+def test_shifted_versions_of_an_episode_at_rest_show_no_motion() -> None:
+    seen = swinging(0, rests=True).observations[-1]
+    images = stack_images([seen] * 5, ("top",))
+    classifier = SuccessClassifier(encoder(500.0), 2, (1, 2))
+    size = classifier.encoder.feature_size
+    for _ in range(5):
+        inputs = classifier.inputs(classifier.features(random_shift_alike(images, 3)))
+        assert inputs.shape == (5, 3 * size)
+        torch.testing.assert_close(inputs[:, size:], torch.zeros(5, 2 * size), atol=1e-5, rtol=0)
+    several = torch.cat([images, images.flip(-1)], 1)
+    first = random_shift_alike(several, 3)
+    assert first.shape == several.shape and any(
+        not torch.equal(random_shift_alike(several, 3), first) for _ in range(5)
+    )
 
 
 def step(seed: int, success: bool) -> Step:
@@ -203,6 +266,7 @@ def test_a_stored_classifier_scores_the_same(tmp_path: Path) -> None:
     loaded, threshold = load_classifier(path)
     assert threshold == 0.85 and not loaded.training
     assert loaded.encoder.cameras == ("top",)
+    assert loaded.lags == ()
     seen = episodes()[0].observations
     np.testing.assert_array_equal(loaded.scores(seen), classifier.scores(seen))
 
@@ -217,7 +281,8 @@ def refused(path: Path) -> str:
 def test_damaged_and_foreign_files_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "classifier.safetensors"
     assert "dexloop reward" in refused(path), "what to do must be said"
-    save_classifier(path, SuccessClassifier(encoder(), 2), 0.5)
+    save_classifier(path, SuccessClassifier(encoder(), 2, (2, 5)), 0.5)
+    assert load_classifier(path)[0].lags == (2, 5)
     whole = path.read_bytes()
     for content in (
         b"",
@@ -226,10 +291,11 @@ def test_damaged_and_foreign_files_are_refused_by_name(tmp_path: Path) -> None:
         whole.replace(b"keypoints", b"keyboards"),
         whole.replace(b'heads\\": 2', b'heads\\": 3'),
         whole.replace(b'heads\\": 2', b'heads\\": 0'),
+        whole.replace(b'lags\\": [2, 5]', b'lags\\": [2, 0]'),
         whole.replace(b'keypoints\\": 8', b'keypoints\\": 9'),
         whole.replace(b"heads.0.4.bias", b"head.9.bias"),
         safetensors.torch.save({"weight": torch.zeros(2)}),
-        safetensors.torch.save({"weight": torch.zeros(2)}, metadata={"format": "dexloop-classifier-2"}),
+        safetensors.torch.save({"weight": torch.zeros(2)}, metadata={"format": "dexloop-classifier-3"}),
     ):
         assert content != whole
         path.write_bytes(content)

@@ -210,7 +210,13 @@ def test_dark_and_frozen_cameras_are_told(written: Write, pictures: Callable[[in
 
 def test_an_hour_of_pictures_needs_its_room(written: Write, tmp_path: Path) -> None:
     small = read_robot(written(EB90))
-    huge = read_robot(written(EB90 + CHEST.replace("[48, 64]", "[4096, 4096]") + "[control]\nhz = 50.0\n"))
+    huge = read_robot(
+        written(
+            EB90
+            + CHEST.replace("size = [48, 64]", "crop = [0, 80, 480, 480]\nsize = [4096, 4096]")
+            + "[control]\nhz = 50.0\n"
+        )
+    )
     assert checks.check_hour(small, tmp_path).ok
     finding = checks.check_hour(huge, tmp_path)
     assert "free 8437." in finding.remedy or finding.ok, "50 Hz of 48 MiB pictures are 8437.7 GiB an hour"

@@ -107,15 +107,15 @@ def test_it_is_black_beyond_the_edge_of_the_picture() -> None:
 
 
 def test_the_field_of_view_is_that_of_the_crop(cameras: Read) -> None:
-    sections = cameras(CHEST.replace("[0, 80, 480, 480]", "[20, 100, 400, 300]") + "hand_view = 0.2\n")
+    sections = cameras(CHEST.replace("[0, 80, 480, 480]", "[20, 100, 400, 400]") + "hand_view = 0.2\n")
     lens = lens_of(sections["chest"])
     assert sections["chest"].whole == (480, 640)
     assert lens.fx == lens.fy == pytest.approx(200.0 / math.tan(math.radians(20.5)))
-    assert (lens.cx, lens.cy) == (249.5, 219.5)
+    assert (lens.cx, lens.cy) == (299.5, 219.5)
     view = hand_view(sections["chest"], None)
     square = view.square(np.array(view.view.target))
     assert square is not None
-    np.testing.assert_allclose(square.centre, (249.5, 219.5), atol=1e-6)
+    np.testing.assert_allclose(square.centre, (299.5, 219.5), atol=1e-6)
 
 
 def test_what_the_device_knows_of_its_lens_goes_before_the_field_of_view(cameras: Read) -> None:
@@ -151,6 +151,11 @@ def test_without_the_key_there_is_none(cameras: Read) -> None:
             CHEST.replace("[64, 64]", "[48, 64]") + "hand_view = 0.2",
             "hand_view is a square, and 48 x 64 pixels are none",
         ),
+        (
+            CHEST.replace("crop = [0, 80, 480, 480]\n", ""),
+            r"chest\]: size 64 x 64 would squeeze 480 x 640 pixels: .* as crop = \[0, 80, 480, 480\] has",
+        ),
+        (CHEST.replace("[64, 64]", "[96, 64]"), r"size 96 x 64 would squeeze 480 x 480 pixels: give crop the same.*s$"),
         (
             CHEST.replace("position", "# ") + "hand_view = 0.2",
             r"chest\]: hand_view needs position: where the camera is",

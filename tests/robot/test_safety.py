@@ -25,6 +25,7 @@ from dexloop.robot.chain import ArmChain
 from dexloop.robot.client import GrpcEnv
 from dexloop.robot.controller import RealTime
 from dexloop.robot.guard import Guard
+from dexloop.robot.homing import Homing
 from dexloop.robot.motion import Motion
 from dexloop.robot.orders import Orders
 from dexloop.robot.plant import PlantState, Setpoint
@@ -353,6 +354,42 @@ def test_a_way_home_through_the_table_is_a_fault_before_it() -> None:
         assert backend.reset(3).fault is None
     finally:
         backend.close()
+
+
+class Way(Recorder):
+    """Its way leads over the places that it is given."""
+
+    way: Sequence[Setpoint] = ()
+
+    def way_home(self, joints: np.ndarray, fingers: np.ndarray) -> Sequence[Setpoint]:
+        return self.way
+
+
+def test_fingers_that_the_table_does_not_let_open_do_so_farther_up() -> None:
+    config = SimConfig(observation="privileged")
+    plant, motion = Way(config), motion_of("cup", 1)
+    oracle = Oracle(plant, motion.setpoint)
+    # Where a policy that had knocked the cup over left the hand: its fingers bent, their tips at the table.
+    joints = np.array([0.045, -1.627, -0.675, -1.581, 0.394, 2.884])
+    motion.settle(Setpoint(joints, np.array([0.26, 0.29, 0.27, 0.265, 0.16, 0.74])))
+    raised = plant.kinematics.forward(joints)
+    raised[2, 3] += 0.10
+    above, opened = plant.kinematics.solve(joints, raised).q, np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.8])
+    plant.way = [Setpoint(joints, opened), Setpoint(above, opened)]
+    control = replace(control_of(config, SAFETY), homing_speed=2.0, homing_finger_speed=2.0)
+    homing = Homing(plant, motion, control)
+    home, path = homing.begin(), [motion.setpoint]
+    while homing.under_way:
+        assert homing.go_further(measured(path[-1])) is None
+        path.append(motion.advance(measured(path[-1])))
+        if motion.at_rest:
+            time.sleep(0.01)
+    assert home.done()
+    np.testing.assert_allclose(path[-1].joints, above, atol=2e-3)
+    np.testing.assert_allclose(path[-1].fingers, opened, atol=2e-3)
+    waiting = [at for at in path if float(np.abs(at.joints - joints).max()) < 1e-3]
+    assert min(float(np.abs(at.fingers - opened).max()) for at in waiting) > 0.05, "the table was in the way"
+    assert min(oracle.lowest(at) for at in path) >= min(SAFETY.finger_clearance, oracle.lowest(path[0])) - TINY
 
 
 def silence(force: float = math.nan) -> tuple[Motion, Oracle, list[Setpoint]]:

@@ -92,3 +92,10 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator | None 
     flat = images.flatten(0, 1).permute(0, 2, 3, 1)
     shifted = flat[index, rows[:, :, None], columns[:, None, :]]
     return shifted.permute(0, 3, 1, 2).unflatten(0, (batch, cameras))
+
+
+def random_shift_alike(images: Tensor, pixels: int) -> Tensor:
+    """The same for an episode (T, cameras, 3, H, W), all pictures of a camera alike: else they would seem to move."""
+    steps, cameras, colours, height, width = images.shape
+    as_one = images.transpose(0, 1).reshape(1, cameras, steps * colours, height, width)
+    return random_shift(as_one, pixels).reshape(cameras, steps, colours, height, width).transpose(0, 1)

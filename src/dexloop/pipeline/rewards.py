@@ -10,7 +10,6 @@ import torch
 from dexloop.config import RunConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.networks.pretrained import ImageEncoder
-from dexloop.pipeline.robots import debounce_window
 from dexloop.progress import Bar
 from dexloop.rewards.classifier import ClassifierReport, SuccessClassifier, train_classifier
 from dexloop.rewards.labelled import LabelledEpisode, label_from_mark, label_from_truth, label_from_verdict
@@ -81,7 +80,7 @@ def train_reward(
             episodes,
             encoder,
             config.classifier,
-            window=debounce_window(config, spec),
+            control_hz=spec.control_hz,
             seed=config.seed,
             progress=lambda update, loss: bar.update(update, f"loss {loss:.3f}"),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from dexloop.config import RunConfig
 from dexloop.core import RewardModel, Robot
 from dexloop.errors import DexloopError
-from dexloop.rewards.classifier import ClassifierReward
+from dexloop.rewards.classifier import ClassifierReward, frames
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.person import PersonReward
 from dexloop.rewards.storage import load_classifier
@@ -86,7 +86,7 @@ def sim_config(config: RunConfig) -> SimConfig:
 
 def debounce_window(config: RunConfig, spec: RobotSpec) -> int:
     """Frames that success must be seen in before it counts."""
-    return max(1, round(config.classifier.window_seconds * spec.control_hz))
+    return frames(config.classifier.window_seconds, spec.control_hz)
 
 
 def training_reward(config: RunConfig, run: RunDirectory, spec: RobotSpec) -> RewardModel:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dexloop.errors import DexloopError
-from dexloop.networks.encoders import random_shift
+from dexloop.networks.encoders import random_shift_alike
 from dexloop.networks.latent import stack_images
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
@@ -21,6 +21,7 @@ from dexloop.types import Judgement, Observation, Step
 
 _WIDTH = 128
 _MOST_FOLDS = 20
+_LONGEST_MOTION = 10.0
 # A feature that hardly moves must not be blown up into noise.
 _SMALLEST_DEVIATION = 0.01
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -28,10 +29,12 @@ _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.9
 
 @dataclass(frozen=True, slots=True)
 class ClassifierConfig:
-    """folds: heads, at least 2; each learns without another part of the episodes, on which it is measured. updates: of
+    """folds: heads, at least 2; each learns without another part of the episodes, on which it is measured.
 
-    each head, gradient steps of ``batch`` frames, half of them positive. crops: versions of each frame, all but one
-    shifted at random by up to ``shift`` [pixels]. input_noise: deviation of the noise on standardised features.
+    updates: of each head, gradient steps of ``batch`` frames, half of them positive. motion_seconds: it is also told
+    how what it sees has changed since so long ago each [s], as a picture does not show whether the object is at rest;
+    empty for pictures alone. crops: versions of each episode, all but one shifted at random by up to ``shift``
+    [pixels]. input_noise: deviation of the noise on standardised inputs.
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
     before success, which may look the same and teach nothing [s]. renew: after how many robot minutes of training it
@@ -44,6 +47,7 @@ class ClassifierConfig:
     batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
+    motion_seconds: tuple[float, ...] = (0.2, 0.5)
     crops: int = 6
     shift: int = 3
     input_noise: float = 0.3
@@ -57,6 +61,11 @@ class ClassifierConfig:
         """Raise DexloopError for a value that cannot be meant."""
         if not 2 <= self.folds <= _MOST_FOLDS:
             raise DexloopError(f"--classifier.folds must lie in [2, {_MOST_FOLDS}], got {self.folds}")
+        if not all(0 < seconds <= _LONGEST_MOTION for seconds in self.motion_seconds):
+            raise DexloopError(
+                f"--classifier.motion-seconds must be above 0 and at most {_LONGEST_MOTION:g} each, "
+                f"got {list(self.motion_seconds)}"
+            )
         if self.crops < 1:
             raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
         if not all(minutes > 0 for minutes in self.renew):
@@ -69,12 +78,15 @@ class SuccessClassifier(nn.Module):
     """P(success | images): what the policy's frozen encoder sees, through small networks whose mean logit counts.
 
     The encoder has learned on all of the demonstrations where things are; labels are too few to learn that from.
+    lags: it also sees how the features have changed since so many frames ago each; before an episode's first frame
+    nothing had moved.
     """
 
-    def __init__(self, encoder: ImageEncoder, heads: int) -> None:
+    def __init__(self, encoder: ImageEncoder, heads: int, lags: Sequence[int] = ()) -> None:
         super().__init__()
         self.encoder = encoder
-        size = encoder.feature_size
+        self.lags = tuple(lags)
+        size = encoder.feature_size * (1 + len(self.lags))
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(size))
@@ -82,19 +94,27 @@ class SuccessClassifier(nn.Module):
         self.heads = nn.ModuleList([_head(size) for _ in range(heads)])
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (B,) for standardised image features (B, F)."""
+        """Logits (B,) for standardised inputs (B, F)."""
         return torch.stack([head(features).squeeze(-1) for head in self.heads]).mean(0)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Image features (B, F) of images (B, cameras, 3, H, W), not standardised."""
+        """Image features (T, E) of images (T, cameras, 3, H, W)."""
         return torch.cat([self.encoder(part) for part in images.split(256)])
 
+    def inputs(self, features: Tensor) -> Tensor:
+        """What a head is asked about (T, F), not standardised: features (T, E) of successive frames, and changes."""
+        rows = torch.arange(len(features))
+        return torch.cat([features, *(features - features[(rows - lag).clamp(min=0)] for lag in self.lags)], 1)
+
     @torch.no_grad()
+    def probabilities(self, inputs: Tensor) -> np.ndarray:
+        """Probabilities (B,) of success for inputs (B, F), not standardised."""
+        return torch.sigmoid(self((inputs - self.mean) / self.deviation)).numpy()
+
     def scores(self, observations: Sequence[Observation]) -> np.ndarray:
-        """Probabilities (B,) of success in these observations."""
-        features = self.features(stack_images(observations, self.encoder.cameras))
-        return torch.sigmoid(self((features - self.mean) / self.deviation)).numpy()
+        """Probabilities (T,) of success in an episode's observations after its first steps."""
+        return self.probabilities(self.inputs(self.features(stack_images(observations, self.encoder.cameras))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +144,14 @@ def train_classifier(
     encoder: ImageEncoder,
     config: ClassifierConfig,
     *,
-    window: int,
+    control_hz: float,
     seed: int,
     progress: Callable[[int, float], None] = lambda update, loss: None,
 ) -> tuple[SuccessClassifier, ClassifierReport]:
     """Train a head on all but one part of the episodes, for each part; what they say of the parts left out is measured.
 
-    encoder: the policy's; it stays as it is. window: frames of the online debounce. The threshold is the best for what
-    was measured. Raises DexloopError without a single positive frame, without a negative one, and for a lone episode.
+    encoder: the policy's; it stays as it is. control_hz: frames a second. The threshold is the best for what was
+    measured. Raises DexloopError without a single positive frame, without a negative one, and for a lone episode.
     """
     episodes = [e for e in episodes if any(label != FrameLabel.UNSURE for label in e.labels)]
     kinds = {label for e in episodes for label in e.labels}
@@ -140,7 +160,7 @@ def train_classifier(
             raise DexloopError(f"the reward classifier needs {missing} frames; record or label some episodes")
     if len(episodes) < 2:
         raise DexloopError("the reward classifier needs more than one labelled episode; record or label some")
-    classifier = SuccessClassifier(encoder, config.folds)
+    classifier = SuccessClassifier(encoder, config.folds, [frames(s, control_hz) for s in config.motion_seconds])
     versions = _standardised(classifier, [stack_images(e.observations, encoder.cameras) for e in episodes], config)
     labels = [torch.tensor([int(label) for label in e.labels]) for e in episodes]
     part_of = _parts(episodes, config.folds, seed)
@@ -153,13 +173,13 @@ def train_classifier(
         with torch.no_grad():
             for i in (i for i, its in enumerate(part_of) if its == part):
                 scores[i] = torch.sigmoid(head(versions[i][0]).squeeze(-1)).numpy()
-    return classifier.eval(), _measure(episodes, scores, window, config.hits)
+    return classifier.eval(), _measure(episodes, scores, frames(config.window_seconds, control_hz), config.hits)
 
 
 def _fit(
     head: nn.Module, versions: Tensor, labels: Tensor, config: ClassifierConfig, progress: Callable[[int, float], None]
 ) -> None:
-    """Train on standardised features (crops, N, F) with labels (N), as many positive as negative ones."""
+    """Train on standardised inputs (crops, N, F) with labels (N), as many positive as negative ones."""
     optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
     kinds = [torch.nonzero(labels == kind)[:, 0] for kind in (FrameLabel.SUCCESS, FrameLabel.FAILURE)]
     half = config.batch // 2
@@ -182,15 +202,16 @@ def _head(size: int) -> nn.Sequential:
 
 
 def _standardised(classifier: SuccessClassifier, episodes: Sequence[Tensor], config: ClassifierConfig) -> list[Tensor]:
-    """Features (crops, T, F) of each episode's images (T, cameras, 3, H, W); all but the first are of shifted ones."""
-    plain = [classifier.features(images) for images in episodes]
+    """Inputs (crops, T, F) for each episode's images (T, cameras, 3, H, W); all but the first are of shifted ones."""
+    plain = [classifier.inputs(classifier.features(images)) for images in episodes]
     every = torch.cat(plain)
     classifier.mean.copy_(every.mean(0))
     classifier.deviation.copy_(every.std(0).clamp(min=_SMALLEST_DEVIATION))
     versions: list[Tensor] = []
     for images, as_it_is in zip(episodes, plain, strict=True):
-        shifted = [classifier.features(random_shift(images, config.shift)) for _ in range(config.crops - 1)]
-        versions.append((torch.stack([as_it_is, *shifted]) - classifier.mean) / classifier.deviation)
+        shifted = [classifier.features(random_shift_alike(images, config.shift)) for _ in range(config.crops - 1)]
+        inputs = torch.stack([as_it_is, *map(classifier.inputs, shifted)])
+        versions.append((inputs - classifier.mean) / classifier.deviation)
     return versions
 
 
@@ -201,16 +222,25 @@ class ClassifierReward:
         self.classifier = classifier
         self.threshold = threshold
         self._debounce = Debounce(window, hits)
+        self._seen: deque[Tensor] = deque(maxlen=1 + max(classifier.lags, default=0))
 
     def reset(self) -> None:
         """Forget the frames of the last episode."""
         self._debounce.reset()
+        self._seen.clear()
 
     def judge(self, observation: Observation, step: Step) -> Judgement:
         """The classifier's word on what is seen after the step; score is its probability."""
-        score = float(self.classifier.scores([step.observation])[0])
+        classifier = self.classifier
+        self._seen.extend(classifier.features(stack_images([step.observation], classifier.encoder.cameras)))
+        score = float(classifier.probabilities(classifier.inputs(torch.stack(list(self._seen)))[-1:])[0])
         success = self._debounce(score > self.threshold)
         return Judgement(float(success), success, success, score)
+
+
+def frames(seconds: float, control_hz: float) -> int:
+    """So long in frames, at least one."""
+    return max(1, round(seconds * control_hz))
 
 
 class Debounce:

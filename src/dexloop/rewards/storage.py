@@ -13,7 +13,7 @@ from dexloop.networks.pretrained import build_encoder
 from dexloop.networks.tensor_files import check_count, encode_tensors, read_module
 from dexloop.rewards.classifier import SuccessClassifier
 
-_FORMAT = "dexloop-classifier-2"
+_FORMAT = "dexloop-classifier-3"
 
 
 def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float) -> None:
@@ -21,7 +21,13 @@ def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float)
     encoder = classifier.encoder
     # A backbone's weights are the classifier's own from then on.
     config = asdict(replace(encoder.config, weights=None))
-    described = {"cameras": encoder.cameras, "encoder": config, "heads": len(classifier.heads), "threshold": threshold}
+    described = {
+        "cameras": encoder.cameras,
+        "encoder": config,
+        "heads": len(classifier.heads),
+        "lags": classifier.lags,
+        "threshold": threshold,
+    }
     header = {"format": _FORMAT, "classifier": json.dumps(described)}
     write_file(path, encode_tensors(classifier.state_dict(), header))
 
@@ -40,4 +46,7 @@ def _built(header: Mapping[str, str]) -> tuple[SuccessClassifier, float]:
     encoder = build_encoder(tuple(described["cameras"]), EncoderConfig(**described["encoder"]))
     heads = int(described["heads"])
     check_count(heads, "heads")
-    return SuccessClassifier(encoder, heads).eval(), float(described["threshold"])
+    lags = [int(lag) for lag in described["lags"]]
+    for lag in lags:
+        check_count(lag, "lags")
+    return SuccessClassifier(encoder, heads, lags).eval(), float(described["threshold"])

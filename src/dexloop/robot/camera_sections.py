@@ -13,6 +13,8 @@ from dexloop.sim.scene import CAMERAS, SceneConfig, View
 KINDS = ("realsense", "uvc", "zed2")
 
 _PIXELS = 4096
+# Pictures may be that much wider or narrower than what they are made of; pixels are whole.
+_SQUEEZED = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,21 @@ def _camera(name: str, section: Section, view: View) -> CameraSection:
     size = part.size or (part.crop[2:] if part.crop is not None else whole)
     hand_view = _hand_view(section, driver, size) if section.has("hand_view") else 0.0
     section.end()
-    return CameraSection(driver, whole, size, View((x, y, z), (a, b, c), fovy), hand_view)
+    found = CameraSection(driver, whole, size, View((x, y, z), (a, b, c), fovy), hand_view)
+    _check_shape(section, found)
+    return found
+
+
+def _check_shape(section: Section, camera: CameraSection) -> None:
+    """A policy that has learned from pictures as they are does not know squeezed ones."""
+    (down, across), (height, width) = camera.size, camera.crop[2:]
+    if abs(width * down - height * across) > _SQUEEZED * height * across:
+        side = min(camera.whole)
+        middle = [(length - side) // 2 for length in camera.whole] + [side, side]
+        hint = f", as crop = {middle} has" if down == across else ""
+        raise section.refuse(
+            f"size {down} x {across} would squeeze {height} x {width} pixels: give crop the same proportions{hint}"
+        )
 
 
 def _hand_view(section: Section, driver: RealSenseConfig | UvcConfig, size: tuple[int, int]) -> float:

@@ -61,7 +61,10 @@ class Homing:
         if not self._motion.arrived:
             if not self._motion.at_rest:
                 self._by = now + _HOME_SECONDS
-            if now > self._by:
+            if now > self._by and self._way and self._motion.arm_arrived:
+                # The table is in the way of the fingers, which open farther up.
+                self._next_leg()
+            elif now > self._by:
                 return "the way home is blocked: arm or hand would come too near to the table or to the robot itself"
             return None
         if self._way:

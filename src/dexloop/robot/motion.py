@@ -108,11 +108,16 @@ class Motion:
     @property
     def arrived(self) -> bool:
         """Whether the setpoints are where ``travel`` leads."""
+        if self._goal is None or not self.arm_arrived:
+            return False
+        return float(np.abs(self._goal.fingers - self._guard.fingers.position).max()) < _THERE
+
+    @property
+    def arm_arrived(self) -> bool:
+        """Whether the joints are, wherever the fingers may be."""
         if self._goal is None or self._left > 0:
             return False
-        here = self._guard
-        away = np.concatenate([self._goal.joints - here.joints.position, self._goal.fingers - here.fingers.position])
-        return float(np.abs(away).max()) < _THERE
+        return float(np.abs(self._goal.joints - self._guard.joints.position).max()) < _THERE
 
     def rest(self) -> None:
         """Brake, and rest where that ends."""
