@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,25 @@ def test_a_lone_episode_is_too_little_and_two_are_enough() -> None:
         [one, labelled(2, [F] * 6)], encoder(), replace(CONFIG, updates=2), control_hz=HZ, seed=0
     )
     assert (report.episodes, report.failed_episodes) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"folds": 1}, "--classifier.folds must lie in"),
+        ({"crops": 0}, "--classifier.crops must be at least 1"),
+        (
+            {"motion_seconds": (0.2, 0.0)},
+            r"--classifier.motion-seconds must be above 0 and at most 10 each, got \[0.2, 0",
+        ),
+        ({"motion_seconds": (float("nan"),)}, "--classifier.motion-seconds must be above 0"),
+        ({"motion_seconds": (11.0,)}, "at most 10 each"),
+        ({"renew": (-1.0,)}, "--classifier.renew must be robot minutes above 0"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused_by_flag(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(DexloopError, match=said):
+        ClassifierConfig(**values)
 
 
 def test_debounce_wants_most_of_the_last_answers() -> None:
