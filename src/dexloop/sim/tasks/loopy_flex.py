@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from dexloop.sim.tasks import loopy
 
-# Stuffing: Young's modulus [Pa] and damping [s]. Four times as stiff, or four times as damped, the solver of
-# MuJoCo 4.0.0 warns of an inertia that is too close to singular.
+# Stuffing: Young's modulus [Pa] and damping [s]. Of a belly four times as stiff and four times as damped the solver of
+# MuJoCo 4.0.0 warns that its inertia is too close to singular.
 _YOUNG, _DAMPING = 5e3, 0.005
 # The middle of the body and those of its lower and upper end: where it is sewn to what carries limbs and head.
 _SEWN = "0 5 14"
