@@ -20,16 +20,13 @@ from dexloop.core import Operator
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.pipeline import verbs
-from dexloop.pipeline.learner import first_rollout
-from dexloop.pipeline.record import rollout_seconds
 from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
 from dexloop.rewards.labelled import FrameLabel
-from dexloop.rewards.labels import Label, Labels
-from dexloop.rewards.storage import load_classifier, save_classifier
+from dexloop.rewards.labels import Label
+from dexloop.rewards.storage import load_classifier
 from dexloop.robot.config import GymConfig
-from dexloop.runtime.metrics import read_metrics
 from dexloop.types import Observation, OperatorInput, Verdict
 from tests.data.samples import SMALL_ROBOT, make_episode
 from tests.digests import digest
@@ -126,14 +123,6 @@ class Watcher:
         return OperatorInput(np.ones(1, np.float32), np.ones(1, bool))
 
 
-class MeasuredLamp(Lamp):
-    """One that says itself when it is bright, which a policy that learned nothing hardly ever sees."""
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, _, _, _ = super().step(action)
-        return seen, reward, False, False, {"is_success": self._light > 0.95}
-
-
 def make_watcher(spec: object) -> Operator:
     return Watcher()
 
@@ -206,79 +195,3 @@ def test_a_classifier_that_is_there_is_trained_again_or_left_as_it_is(judged: Ru
     with pytest.raises(DexloopError, match=r"--online truth: no online episode of .*again has a person's verdict or"):
         verbs.train_reward(again, label=False, port=0, online="truth")
     assert digest(again.directory.classifier) == before
-
-
-def renewing(judged: Run, out: Path, **changes: Any) -> Run:
-    """A run with the classifier of ``judged``, which calls everything a success here, and is renewed on the way."""
-    judged.train_reward("verdicts")
-    smoke = judged.config
-    config = replace(
-        smoke,
-        reward="classifier",
-        classifier=replace(smoke.classifier, renew=(0.5,), renew_rollouts=3, window_seconds=0.2),
-        train=replace(smoke.train, robot_minutes=0.8),
-    )
-    run = verbs.fork(judged, replace(config, **changes), out)
-    classifier, _ = load_classifier(run.directory.classifier)
-    save_classifier(run.directory.classifier, classifier, threshold=0.0)
-    return verbs.open_run(run.directory.root)
-
-
-def happened(run: Run, kind: str) -> list[float]:
-    return [r["robot_minutes"] for r in read_metrics(run.directory.metrics.path) if r["kind"] == kind]
-
-
-def test_the_classifier_learns_again_on_the_way_from_what_the_policy_does_by_then(
-    judged: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gymnasium.registry["Own/Lamp-v0"], "entry_point", MeasuredLamp)
-    run = renewing(judged, tmp_path / "run")
-    before, spent = digest(run.directory.classifier), run.robot_minutes()
-    run.train()
-    after = digest(run.directory.classifier)
-    assert after != before and happened(run, "renewal") == happened(run, "classifier") == [0.5]
-    rollouts = EpisodeDataset.open(run.directory.rollouts)
-    assert len(rollouts) == judged.config.record.rollouts + 3
-    assert rollouts.episode_info(rollouts.episodes[-1]).true_success is False
-    found = run.directory.read_json(run.directory.reward / "metrics.json")
-    assert found["episodes"] >= 3, "those of the policy are judged by the environment"
-
-    seconds = sum(rollouts.episode_info(i).robot_seconds for i in rollouts.episodes[-3:])
-    assert seconds > 0 and spent < 0.5 <= 0.8 <= run.robot_minutes(), "and count as robot time"
-
-    run.config = replace(run.config, train=replace(run.config.train, robot_minutes=0.9))
-    run.train()
-    assert digest(run.directory.classifier) == after and happened(run, "renewal") == [0.5], "but once"
-
-
-def test_a_renewal_that_was_broken_off_goes_on_to_the_same_number(judged: Run, tmp_path: Path) -> None:
-    run = renewing(judged, tmp_path / "run")
-    run.directory.metrics.write("renewal", robot_minutes=0.5, rollouts=judged.config.record.rollouts + 1)
-    run.train()
-    assert len(EpisodeDataset.open(run.directory.rollouts)) == judged.config.record.rollouts + 1
-    assert happened(run, "renewal") == happened(run, "classifier") == [0.5]
-
-
-def test_a_classifier_whose_labels_are_elsewhere_stays_as_it_is(
-    judged: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = renewing(judged, tmp_path / "run")
-    for index in EpisodeDataset.open(run.directory.demos).episodes:
-        Labels(run.directory.labels).set(f"demos/{index}", Label(None, skip=True))
-    before = digest(run.directory.classifier)
-    run.train()
-    assert digest(run.directory.classifier) == before and happened(run, "classifier") == [0.5]
-    assert "warning: the classifier stays as it is: the reward classifier needs" in capfd.readouterr().err
-
-
-def test_from_scratch_only_the_policys_own_rollouts_count(judged: Run, tmp_path: Path) -> None:
-    """The clone's would be help that the baseline must not have."""
-    run = renewing(judged, tmp_path / "run")
-    scratch = replace(run.config, algorithm=replace(run.config.algorithm, acts="mean", pretrained=False))
-    assert first_rollout(run.config) == 0 and first_rollout(scratch) == run.config.record.rollouts
-    assert rollout_seconds(run.directory.rollouts, first_rollout(scratch)) == 0.0
-    run.config = replace(run.config, record=replace(run.config.record, rollouts=run.config.record.rollouts + 2))
-    run.collect_rollouts()
-    dataset = EpisodeDataset.open(run.directory.rollouts)
-    own = sum(dataset.episode_info(i).robot_seconds for i in dataset.episodes[-2:])
-    assert rollout_seconds(run.directory.rollouts, first_rollout(scratch)) == pytest.approx(own)

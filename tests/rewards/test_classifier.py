@@ -181,7 +181,6 @@ def test_a_lone_episode_is_too_little_and_two_are_enough() -> None:
         ),
         ({"motion_seconds": (float("nan"),)}, "--classifier.motion-seconds must be above 0"),
         ({"motion_seconds": (11.0,)}, "at most 10 each"),
-        ({"renew": (-1.0,)}, "--classifier.renew must be robot minutes above 0"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused_by_flag(values: dict[str, Any], said: str) -> None:

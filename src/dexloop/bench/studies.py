@@ -178,6 +178,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "discount_097": _replay(discount=0.97),
         "discount_099": _replay(discount=0.99),
         "discount_0985": _replay(discount=0.985),
+        "discount_0998": _replay(discount=0.998),
         "n_step_1": _replay(n_step=1),
         "n_step_10": _replay(n_step=10),
         "open_deadline": _replay(deadline_is_terminal=False),
@@ -191,7 +192,6 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "no_speedup": _algorithm(lambda a: replace(a, speedup=1.0)),
         "float32": _learner(precision="float32"),
         "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
-        "renewal_8": lambda config: replace(config, classifier=replace(config.classifier, renew=(8.0,))),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )

@@ -41,22 +41,16 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     forget_others(run.features, {kept.recipe for kept in (learner.encoder.kept, verdicts) if kept is not None})
     for key, episode in _stored_episodes(run.demos):
         learner.add_demonstration(key, _judged(key, episode, reward, verdicts))
-    for key, episode in _stored_episodes(run.rollouts, first_rollout(config)):
-        learner.add(key, _judged(key, episode, reward, verdicts))
+    if config.algorithm.pretrained:
+        # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
+        for key, episode in _stored_episodes(run.rollouts):
+            learner.add(key, _judged(key, episode, reward, verdicts))
     link = LearnerSide(run.episodes, run.policy)
     loop = LearnerLoop(learner, link, run.checkpoints, run.metrics, config.algorithm.pace)
     for trouble in loop.resume():
         say(f"warning: {trouble}")
     loop.receive()
     return loop
-
-
-def first_rollout(config: RunConfig) -> int:
-    """The first of a run's rollouts that learning may use and pays for.
-
-    From scratch there is no clone, so its rollouts would be help that the baseline must not have.
-    """
-    return 0 if config.algorithm.pretrained else config.record.rollouts
 
 
 def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> OnlineLearner:
@@ -139,9 +133,9 @@ def _judged(key: str, episode: Episode, reward: RewardModel, kept: KeptFeatures 
     return until_success(episode, seen)
 
 
-def _stored_episodes(path: Path, first: int = 0) -> Iterator[tuple[str, Episode]]:
-    """The readable episodes of a dataset from number ``first`` on, with their keys; none if there is no dataset."""
+def _stored_episodes(path: Path) -> Iterator[tuple[str, Episode]]:
+    """The readable episodes of a dataset with their keys, one at a time; none if there is no dataset."""
     if path.is_dir():
         dataset = EpisodeDataset.open(path)
-        for index in (index for index in dataset.episodes if index >= first):
+        for index in dataset.episodes:
             yield f"{path.name}/{index}", dataset.episode(index, late=True)

@@ -21,7 +21,7 @@ from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
 from dexloop.networks.storage import load_agent
 from dexloop.operators.keyboard import KeyboardOperator
-from dexloop.pipeline.learner import build_learner, first_rollout
+from dexloop.pipeline.learner import build_learner
 from dexloop.pipeline.record import next_attempt, open_dataset, robot_seconds, rollout_seconds
 from dexloop.pipeline.robots import training_reward
 from dexloop.progress import Bar, say
@@ -47,7 +47,8 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
     """
     episodes = open_dataset(run.episodes, robot)
     spent = robot_seconds(episodes) + void_seconds(run.metrics.path)
-    spent += rollout_seconds(run.rollouts, first_rollout(config))
+    if config.algorithm.pretrained:
+        spent += rollout_seconds(run.rollouts)
     steps = int(load_agent(run.policy).facts["steps"])
     return Actor(
         robot,
@@ -86,10 +87,8 @@ class TrainingBar:
         self.bar.update(actor.robot_seconds / 60, f"success {rate:.0f} % of last {len(self._recent)}, {hz:.0f} Hz")
 
 
-def train_synchronously(
-    config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None, until: float
-) -> None:
-    """Episode, updates, episode, updates: deterministic, and what benchmark cells use. until: robot minutes."""
+def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> None:
+    """Episode, updates, episode, updates: deterministic, and what benchmark cells use."""
     loop = build_learner(config, run)
     loop.publish()
     actor = build_actor(config, run, robot, operator)
@@ -98,7 +97,7 @@ def train_synchronously(
         with shown.bar:
             loop.turn()
             loop.publish()
-            while actor.robot_seconds < 60 * until:
+            while actor.robot_seconds < 60 * config.train.robot_minutes:
                 shown.episode(actor, actor.run_episode())
                 loop.receive()
                 loop.turn()
@@ -107,13 +106,8 @@ def train_synchronously(
         loop.checkpoint()
 
 
-def train_in_processes(
-    config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None, until: float
-) -> None:
-    """The actor here, the learner in a process of its own at lower priority; neither waits but for pace.
-
-    until: robot minutes.
-    """
+def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, operator: Operator | None = None) -> None:
+    """The actor here, the learner in a process of its own at lower priority; neither waits but for pace."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     learner = ActorEnd(ours)
@@ -133,7 +127,7 @@ def train_in_processes(
             _require_alive(process.exitcode, run)
         actor = build_actor(config, run, robot, operator)
         with shown.bar:
-            while actor.robot_seconds < 60 * until:
+            while actor.robot_seconds < 60 * config.train.robot_minutes:
                 _wait_for_policy(actor, config.algorithm.pace.updates_per_step, process, run)
                 shown.episode(actor, actor.run_episode())
         learner.finish()

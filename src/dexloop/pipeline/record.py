@@ -121,25 +121,20 @@ def record_rollouts(
     path: Path,
     reward: RewardModel,
     person: Operator | None = None,
-    *,
-    wanted: int | None = None,
 ) -> EpisodeDataset:
-    """Let policies try, exploring a little; every valid episode is kept, failures above all.
+    """Let the clone try, exploring a little; every valid episode is kept, failures above all.
 
     They teach the classifier what is not success and warm up the critic, and count as robot time. policies: take turns.
-    person: who judges the episodes where nobody else does. wanted: how many there are to be in the end, None for as
-    many as the configuration says of the clone's. Void episodes are done again from the next seed and count as robot
-    time too.
-    Raises DexloopError when several in a row are void, and when the person stops.
+    person: who judges the episodes where nobody else does. Void episodes are done again from the next seed and count as
+    robot time too. Raises DexloopError when several in a row are void, and when the person stops.
     """
     dataset = open_dataset(path, robot)
     void = MetricsFile(path / _VOID)
     tail = round(config.record.tail_seconds * robot.spec.control_hz)
     attempt = next_attempt(dataset, Purpose.ROLLOUTS, config.seed)
     limit = VoidLimit()
-    wanted = config.record.rollouts if wanted is None else wanted
-    with Bar("rollouts", wanted, "episodes") as bar:
-        while len(dataset) < wanted:
+    with Bar("rollouts", config.record.rollouts, "episodes") as bar:
+        while len(dataset) < config.record.rollouts:
             episode = run_episode(
                 robot,
                 policies[attempt % len(policies)],
@@ -156,7 +151,7 @@ def record_rollouts(
                 void.write("void", fault=fault, length=len(episode), robot_seconds=episode.robot_seconds)
             if episode.stop:
                 raise DexloopError(
-                    f"the operator stopped after {len(dataset)} of {wanted} rollouts; what is there is "
+                    f"the operator stopped after {len(dataset)} of {config.record.rollouts} rollouts; what is there is "
                     "kept, the same command with --resume goes on"
                 )
             limit.check(episode)
@@ -166,20 +161,14 @@ def record_rollouts(
     return dataset
 
 
-def rollout_seconds(path: Path, first: int = 0) -> float:
-    """Robot time [s] that the rollouts at ``path`` have cost, resets counted; 0 where there are none.
-
-    first: only those from this number on, and no void ones; all of them, void ones counted, without.
-    """
-    if not path.is_dir():
-        return 0.0
-    void = 0.0 if first else void_seconds(path / _VOID)
-    return robot_seconds(EpisodeDataset.open(path), first) + void
+def rollout_seconds(path: Path) -> float:
+    """Robot time [s] that the rollouts at ``path`` have cost, void ones and resets counted; 0 where there are none."""
+    return robot_seconds(EpisodeDataset.open(path)) + void_seconds(path / _VOID) if path.is_dir() else 0.0
 
 
-def robot_seconds(dataset: EpisodeDataset, first: int = 0) -> float:
-    """Robot time [s] of the stored episodes from number ``first`` on, resets counted."""
-    return sum(dataset.episode_info(index).robot_seconds for index in dataset.episodes if index >= first)
+def robot_seconds(dataset: EpisodeDataset) -> float:
+    """Robot time [s] of the stored episodes, resets counted."""
+    return sum(dataset.episode_info(index).robot_seconds for index in dataset.episodes)
 
 
 def next_attempt(dataset: EpisodeDataset, purpose: Purpose, run_seed: int) -> int:

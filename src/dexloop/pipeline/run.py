@@ -14,7 +14,6 @@ from dexloop.core import Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.schema import INTERVENTION
 from dexloop.errors import DexloopError
-from dexloop.networks.agent import Agent
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import (
@@ -47,7 +46,6 @@ from dexloop.rewards.labelled import LabelledEpisode
 from dexloop.rewards.labels import Label, Labels
 from dexloop.rewards.storage import save_classifier
 from dexloop.runtime.actor import void_seconds
-from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Observation
@@ -95,29 +93,24 @@ class Run:
         if self.config.record.rollout_noise > 0:
             agents.append(load_agent(self.directory.prior).agent)
             agents[1].head.log_deviation = math.log(self.config.record.rollout_noise)
-        self._record_rollouts(agents, self.config.record.rollouts)
-
-    def _record_rollouts(self, agents: list[Agent], wanted: int) -> None:
         reward, rollouts = recording_reward(self.config), self.directory.rollouts
         person = opened_judge(self.config, self.robot.spec) if self.config.reward == "person" else nullcontext()
         with person as judge:
-            record_rollouts(self.config, self.robot, agents, rollouts, reward, judge, wanted=wanted).close()
+            record_rollouts(self.config, self.robot, agents, rollouts, reward, judge).close()
 
-    def train_reward(self, online: OnlineLabels | None = None, *, again: bool = False) -> None:
+    def train_reward(self, online: OnlineLabels | None = None) -> None:
         """The reward classifier, measured on episodes it has not seen.
 
-        again: also where it is there, and from whoever judged demonstrations and rollouts. online: again, from these
-        online episodes as well. Raises DexloopError where no online episode is one of them.
+        online: train it, again if it is there, from these online episodes as well. Raises DexloopError where no online
+        episode is one of them.
         """
-        there = self.directory.classifier.is_file() and not again
-        if online is None and (self.config.reward != "classifier" or there):
+        if online is None and (self.config.reward != "classifier" or self.directory.classifier.is_file()):
             return
         datasets = {"demos": self._demonstrations()}
         if self.directory.rollouts.is_dir():
             datasets["rollouts"] = open_dataset(self.directory.rollouts, self.robot)
         marks = Labels(self.directory.labels).episodes
-        sources = "verdicts" if again else online
-        episodes = labelled_episodes(self.config, self.robot.spec, datasets, marks, sources)
+        episodes = labelled_episodes(self.config, self.robot.spec, datasets, marks, online)
         judged = [] if online is None else self._judged_online(online, marks)
         with all_cores():
             classifier, report = train_reward(self.config, self.robot.spec, self._encoder(), [*episodes, *judged])
@@ -130,44 +123,10 @@ class Run:
         )
 
     def train(self) -> None:
-        """Online improvement within the budget of robot minutes; on the way the classifier may learn again."""
+        """Online improvement within the budget of robot minutes."""
         train = train_synchronously if self.config.train.runtime == "synchronous" else train_in_processes
         with opened_take_over(self.config, self.robot.spec) as operator:
-            for minutes in self._renewals():
-                train(self.config, self.directory, self.robot, operator, minutes)
-                self._renew_reward(minutes)
-            train(self.config, self.directory, self.robot, operator, self.config.train.robot_minutes)
-
-    def _renewals(self) -> list[float]:
-        """After which robot minutes the classifier is still to learn again."""
-        if self.config.reward != "classifier":
-            return []
-        done = max((record["robot_minutes"] for record in self._records("classifier")), default=0.0)
-        budget = self.config.train.robot_minutes
-        return [minutes for minutes in sorted(self.config.classifier.renew) if done < minutes < budget]
-
-    def _renew_reward(self, minutes: float) -> None:
-        """Let the policy show what it does by now, exploring as it does, and teach the classifier what that is.
-
-        Rollouts, and not the online episodes: those end where the classifier sees success, too early for anybody to say
-        whether it would have come.
-        """
-        # Noted first: a run that is killed meanwhile goes on to the same number.
-        begun = [record for record in self._records("renewal") if record["robot_minutes"] == minutes]
-        if not begun:
-            wanted = len(open_dataset(self.directory.rollouts, self.robot)) + self.config.classifier.renew_rollouts
-            self.directory.metrics.write("renewal", robot_minutes=minutes, rollouts=wanted)
-            begun = [{"rollouts": wanted}]
-        self._record_rollouts([load_agent(self.directory.policy).agent], begun[0]["rollouts"])
-        try:
-            self.train_reward(again=True)
-        except DexloopError as error:
-            # Labels may have stayed behind with the run that the classifier was made in: no reason to stop a robot.
-            say(f"warning: the classifier stays as it is: {error}")
-        self.directory.metrics.write("classifier", robot_minutes=minutes)
-
-    def _records(self, kind: str) -> list[dict[str, Any]]:
-        return [record for record in read_metrics(self.directory.metrics.path) if record["kind"] == kind]
+            train(self.config, self.directory, self.robot, operator)
 
     def evaluate(self, name: str, policy: Policy, robot_minutes: float, file: Path | None = None) -> Evaluation:
         """Trials of one policy on test seeds, added to ``evaluation.json``.

@@ -37,9 +37,7 @@ class ClassifierConfig:
     [pixels]. input_noise: deviation of the noise on standardised inputs.
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
-    before success, which may look the same and teach nothing [s]. renew: after how many robot minutes of training it
-    learns again, from more attempts of the policy: one that improves does what neither demonstrations nor the clone's
-    rollouts showed. renew_rollouts: how many attempts.
+    before success, which may look the same and teach nothing [s].
     """
 
     folds: int = 4
@@ -54,8 +52,6 @@ class ClassifierConfig:
     window_seconds: float = 1.0
     hits: float = 0.9
     margin_seconds: float = 0.5
-    renew: tuple[float, ...] = ()
-    renew_rollouts: int = 20
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
@@ -68,10 +64,6 @@ class ClassifierConfig:
             )
         if self.crops < 1:
             raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
-        if not all(minutes > 0 for minutes in self.renew):
-            raise DexloopError(f"--classifier.renew must be robot minutes above 0, got {list(self.renew)}")
-        if self.renew_rollouts < 1:
-            raise DexloopError(f"--classifier.renew-rollouts must be at least 1, got {self.renew_rollouts}")
 
 
 class SuccessClassifier(nn.Module):
