@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 import tyro
+from threadpoolctl import threadpool_limits
 from tyro.conf import arg
 
 from dexloop.errors import DexloopError, unknown
@@ -104,6 +105,9 @@ def serve(
     ended = threading.Event()
     simulation = replace(sim, task=task, observation=observation, privileged=True, end_on_success=False)
     with contextlib.ExitStack() as opened:
+        # Threads of numpy's BLAS would spin from one camera's picture to the next: a whole core, for products that take
+        # one thread a millisecond.
+        opened.enter_context(threadpool_limits(limits=1, user_api="blas"))
         if robot == "sim":
             if config is not None or simulate_hardware or look:
                 raise DexloopError("--config, --simulate-hardware and --look are for --robot rm65-inspire")

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dexloop import DexloopError
 from dexloop.errors import RobotFault
@@ -26,6 +27,7 @@ from dexloop.robot.messages import observation_of, refusal, sample_of
 from dexloop.robot.remote import main as remote
 from dexloop.robot.security import ServerSecurity
 from dexloop.robot.server import start_server
+from dexloop.serve import main
 from dexloop.sim.env import DexEnv
 from dexloop.v1 import robot_pb2 as pb
 from dexloop.v1 import robot_pb2_grpc as rpc
@@ -240,6 +242,18 @@ def test_a_killed_client_leaves_the_robot_to_the_next(address: str) -> None:
             assert time.monotonic() < until
             time.sleep(0.05)
     env.close()
+
+
+def test_the_service_leaves_the_other_cores_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def count(*_: object) -> None:
+        threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+    monkeypatch.setattr("dexloop.serve._wait_for_the_end", count)
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert main(["--observation", "privileged", "--bind", "127.0.0.1:0"]) == 0
+    assert threads and set(threads) == {1}
 
 
 @contextlib.contextmanager

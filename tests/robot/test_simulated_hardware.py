@@ -235,6 +235,19 @@ def test_a_look_says_what_every_device_measures(described: Callable[[str], Robot
         assert math.isclose(robot.plant.tick, 0.02)
 
 
+@pytest.mark.gl
+def test_simulated_cameras_take_pictures_at_the_rate_of_their_mode(described: Callable[[str], RobotFile]) -> None:
+    head = CHEST.replace("chest", "head").replace('"0"', '"1"')
+    with running(described(EB90 + CHEST + "fps = 5\n" + head + "fps = 20\n")) as robot:
+        cameras = {camera.name: camera for camera in robot.world.cameras}
+        before = {name: camera.read() for name, camera in cameras.items()}
+        time.sleep(2.0)
+        after = {name: camera.read() for name, camera in cameras.items()}
+    for name, fps in (("chest", 5.0), ("head", 20.0)):
+        seconds = after[name].seconds - before[name].seconds
+        assert 4 <= after[name].counter - before[name].counter <= 1 + fps * seconds, name
+
+
 def test_the_command_looks_at_a_file_without_cameras(
     described: Callable[[str], RobotFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

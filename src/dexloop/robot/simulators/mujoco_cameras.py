@@ -14,18 +14,20 @@ from dexloop.robot.devices import DeviceError, Frame
 from dexloop.robot.drivers.cameras import Intrinsics, View
 from dexloop.robot.simulators.mujoco_robot import MujocoRobot
 
-_PERIOD = 1.0 / 30.0
 # So many pixels a side there are for each of a hand view's. Rendering is paid by the pixel.
 _FINER = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Optics:
-    """whole: height and width of what the device is to send [pixels]. view: what becomes of it. lens: of it."""
+    """whole: height and width of what the device is to send [pixels]. view: what becomes of it. lens: of it. fps: of
+    its mode [Hz].
+    """
 
     whole: tuple[int, int]
     view: View
     lens: Intrinsics
+    fps: float
 
 
 def optics(section: CameraSection) -> Optics:
@@ -45,11 +47,11 @@ def optics(section: CameraSection) -> Optics:
     whole = (height, width + 2 * side)
     focal = height / 2.0 / half
     lens = Intrinsics(focal, focal, (whole[1] - 1) / 2.0, (height - 1) / 2.0)
-    return Optics(whole, View((0, side, height, width), section.size), lens)
+    return Optics(whole, View((0, side, height, width), section.size), lens, section.driver.fps)
 
 
 class SimulatedCameras:
-    """Takes a picture with every camera 30 times a second, until ``close``.
+    """Takes pictures with every camera at the rate of its mode, until ``close``.
 
     cameras: by their names in the scene. Raises DexloopError without OpenGL.
     """
@@ -79,14 +81,19 @@ class SimulatedCameras:
         # OpenGL wants all of its work done in one thread.
         try:
             picture = self._robot.eye()
-            counter, due = 0, time.monotonic()
-            while not self._closing.wait(max(0.0, due - time.monotonic())):
-                due, counter = max(due, time.monotonic() - _PERIOD) + _PERIOD, counter + 1
-                for camera, seen in self.optics.items():
-                    seconds = time.monotonic()
-                    whole = picture(camera, *seen.whole)
-                    self._frames[camera] = Frame(seen.view.of(whole), counter, seconds, whole)
-                if not begun.done():
+            due = dict.fromkeys(self.optics, time.monotonic())
+            counters = dict.fromkeys(self.optics, 0)
+            while not self._closing.is_set():
+                camera = min(due, key=lambda name: due[name])
+                if self._closing.wait(max(0.0, due[camera] - time.monotonic())):
+                    break
+                seen = self.optics[camera]
+                seconds = time.monotonic()
+                # A camera that is late leaves pictures out.
+                due[camera], counters[camera] = max(due[camera] + 1.0 / seen.fps, seconds), counters[camera] + 1
+                whole = picture(camera, *seen.whole)
+                self._frames[camera] = Frame(seen.view.of(whole), counters[camera], seconds, whole)
+                if len(self._frames) == len(self.optics) and not begun.done():
                     begun.set_result(None)
         except Exception as error:
             self._failure = str(error)
