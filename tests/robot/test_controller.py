@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -661,6 +662,98 @@ def test_a_finger_that_presses_backs_off_and_closes_no_further() -> None:
             driver.step(FORWARD)
         assert plant.path()[-1, 8] <= fingers[2] - 3 * PATIENT.back_off, "as long as it presses"
         check_limits(plant.path(), TICK)
+
+
+def test_a_finger_that_something_keeps_from_opening_opens_no_further() -> None:
+    plant = Spy()
+    with real_time(plant) as backend:
+        driver = Driver(backend)
+        backend.reset(1)
+        for _ in range(3):
+            driver.step(FORWARD)
+        plant.force[0] = -12.0
+        before = plant.path()[-1, 6:]
+        driver.step(STILL)
+        fingers = plant.path()[-1, 6:]
+        assert fingers[0] >= before[0] and fingers[1] < before[1] - 0.02
+        check_limits(plant.path(), TICK)
+
+
+def test_a_hand_whose_finger_presses_is_raised_and_not_lowered() -> None:
+    plant = Spy()
+    down, up = STILL.copy(), STILL.copy()
+    down[2], up[2] = -0.5, 0.5
+    with real_time(plant) as backend:
+        driver = Driver(backend)
+        start = backend.reset(1).proprio[:3]
+        plant.force[0] = 12.0
+        for _ in range(4):
+            lowered = driver.step(down)
+        assert lowered.fault is None and abs(lowered.proprio[2] - start[2]) < 1e-3
+        for _ in range(4):
+            raised = driver.step(up)
+        assert raised.proprio[2] > start[2] + 0.02
+        plant.force[0] = 0.0
+        for _ in range(4):
+            lowered = driver.step(down)
+        assert lowered.proprio[2] < raised.proprio[2] - 0.01
+
+
+def test_an_arm_brakes_while_a_finger_presses_too_hard_and_a_moment_of_it_is_no_fault() -> None:
+    plant = Spy()
+    with real_time(plant, safety=replace(PATIENT, pressing=2.0)) as backend:
+        driver = Driver(backend)
+        backend.reset(1)
+        for _ in range(3):
+            driver.step(FORWARD)
+        plant.force[1] = 25.0
+        for _ in range(3):
+            driver.step(FORWARD)
+        before = plant.path()[-1]
+        assert driver.step(FORWARD).fault is None
+        after = plant.path()[-1]
+        np.testing.assert_allclose(after[:6], before[:6], atol=1e-9)
+        assert after[7] < before[7] or before[7] == 0.0, "the finger backs off"
+        plant.force[1] = 0.0
+        driver.step(FORWARD)
+        assert driver.step(FORWARD).fault is None and np.abs(plant.path()[-1] - after)[:6].max() > 0.01
+        check_limits(plant.path(), TICK)
+
+
+def test_an_arm_that_is_held_off_its_setpoint_goes_on_from_where_it_is_without_a_jump() -> None:
+    class Held(Spy):
+        off = 0.0
+
+        def state(self) -> PlantState:
+            state = super().state()
+            return replace(state, joints=state.joints + np.array([0.0, self.off, 0.0, 0.0, 0.0, 0.0]))
+
+    plant = Held()
+    with real_time(plant) as backend:
+        driver = Driver(backend)
+        backend.reset(1)
+        driver.step(STILL)
+        backend.hold()
+        plant.off = 0.1
+        at = plant.path()[-1, 1]
+        driver.step(STILL)
+        driver.step(STILL)
+        assert plant.path()[-1, 1] > at + 0.05, "it gives way"
+        check_limits(plant.path(), TICK)
+
+
+def test_an_arm_is_stopped_before_it_goes_on_after_a_fault() -> None:
+    plant = Spy()
+    with real_time(plant) as backend:
+        driver = Driver(backend)
+        backend.reset(1)
+        driver.step(FORWARD)
+        plant.force[1] = 25.0
+        assert "for too long" in fault_of(backend, driver)
+        assert plant.halts == 0
+        plant.force[1] = 0.0
+        backend.rearm()
+        assert plant.halts == 1, "its next setpoint is where it is, which may be a jump from the last one"
 
 
 def test_control_periods_keep_time_at_20_hz() -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.backend import Command, Deliver, Sample
 from dexloop.robot.control_config import ControlConfig
-from dexloop.robot.faults import said
+from dexloop.robot.faults import PressWatch, said
 from dexloop.robot.homing import Homing
 from dexloop.robot.jobs import Jobs
 from dexloop.robot.motion import Motion
@@ -50,6 +50,7 @@ class RealTime:
         self._motion = Motion(plant.kinematics, self._codec, config.safety, plant.tick, per_period, start)
         self._orders = Orders()
         self._homing = Homing(plant, self._motion, config)
+        self._presses = PressWatch(config.safety.highest_force, config.safety.pressing)
         self._observer = Observer(plant, self._motion, self._orders, config)
 
         self._began = -float("inf")
@@ -160,6 +161,7 @@ class RealTime:
         try:
             self._state = self._plant.state()
             fault = self._safety.fault_of(self._state, self._motion.setpoint)
+            fault = fault or self._presses.fault_of(self._state.force, time.monotonic())
         except Exception as error:
             # Whatever it is, the robot must still brake.
             fault = said(error)
@@ -257,6 +259,9 @@ class RealTime:
         if state.fault is not None:
             raise DexloopError(f"the fault is still there: {state.fault}")
         if self._orders.fault is not None:
+            if not self._devices_halted:
+                # It goes on from where it is, perhaps far from its last setpoint: a jump, unless the arm forgets that.
+                self._plant.halt()
             self._motion.settle(Setpoint(state.joints, state.fingers))
         self._orders.rearm()
         self._devices_halted = False

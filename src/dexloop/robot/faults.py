@@ -1,16 +1,39 @@
-"""Faults that no measured state shows: errors, and cameras that stand still."""
+"""Faults that no single measured state shows: errors, fingers that press for long, and cameras that stand still."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from dexloop.errors import DexloopError
-from dexloop.robot.devices import Frame
+from dexloop.robot.devices import Array, Frame
+from dexloop.sim.hand import FINGER_NAMES
 
 
 def said(error: Exception) -> str:
     """An error that ends an episode, as a fault."""
     return str(error) if isinstance(error, DexloopError) else f"controller: {error!r}"
+
+
+class PressWatch:
+    """Notices fingers that press harder than ``force`` [N] for longer than ``seconds``.
+
+    A finger that meets something presses several times as hard for a moment as it was set to, which nothing can
+    prevent any more once it is measured.
+    """
+
+    def __init__(self, force: float, seconds: float) -> None:
+        self._force, self._seconds = force, seconds
+        self._since: dict[str, float] = {}
+
+    def fault_of(self, force: Array, now: float) -> str | None:
+        """The first finger that has; force: of each (6,) [N]; ``now``: monotonic time [s]."""
+        for name, newtons in zip(FINGER_NAMES, force, strict=True):
+            # A force nobody measures is none.
+            if not abs(newtons) > self._force:
+                self._since.pop(name, None)
+            elif now - self._since.setdefault(name, now) >= self._seconds:
+                return f"finger {name} presses with {abs(newtons):.1f} N, more than {self._force:g} for too long"
+        return None
 
 
 class CameraWatch:

@@ -17,7 +17,7 @@ from dexloop.types import FloatArray
 
 # A measured angle this far beyond its limit is taken for one at it [rad].
 _ROUNDING = 0.01
-# A robot that rests farther than this from where it was told to goes on from where it is [rad].
+# A robot that something keeps farther than this from where it was told to rest goes on from where it is [rad].
 _OFF = 0.05
 # At home is who is this near [rad, closed fraction].
 _THERE = 1e-3
@@ -78,14 +78,19 @@ class Motion:
 
     def begin(self, action: FloatArray, left: int, state: PlantState) -> None:
         """Execute an action (12,) in the ``left`` ticks that remain of this control period."""
-        if self._goal is None:
-            if self.at_rest and float(np.abs(state.joints - self._guard.joints.position).max()) > _OFF:
-                self.settle(Setpoint(state.joints, self._guard.fingers.position))
-            self.target = self._reached()
         here = self._guard.setpoint
+        origin = here.joints
+        if self._goal is None:
+            # The way from setpoint to action then leads through where it is, and is no jump.
+            if self.at_rest and float(np.abs(state.joints - origin).max()) > _OFF:
+                origin = state.joints
+            self.target = self._at(origin)
         wanted = self._codec.decode(action, self.target)
         wanted[3:6] = into_cone(wanted[3:6], self._servo.rotation, self._safety.cone)
-        goal = self._servo.move(here.joints, self.target, wanted).joints
+        if self._presses(state, self._safety.force):
+            # What presses may be the table, and no finger gives way to that.
+            wanted[2] = max(wanted[2], self.target[2])
+        goal = self._servo.move(origin, self.target, wanted).joints
         share = min(1.0, self._safety.hurry * left / self._per_period)
         fingers = here.fingers + share * (wanted[FINGERS] - here.fingers)
         way = Setpoint(here.joints + share * (goal - here.joints), fingers)
@@ -124,7 +129,7 @@ class Motion:
         self._goal: Setpoint | None = None
         self._left = 0
         self._travelling = self._acting = False
-        self._ceiling = np.ones(6)
+        self._floor, self._ceiling = np.zeros(6), np.ones(6)
 
     def advance(self, state: PlantState) -> Setpoint:
         """The next setpoint."""
@@ -135,6 +140,9 @@ class Motion:
             return self._guard.follow(
                 Setpoint(self._reference, self._finger_reference), _STILL, touching=self._touches(state), homing=True
             )
+        if self._acting and self._presses(state, self._safety.highest_force):
+            # The arm stays; fingers may still back off.
+            self._goal = Setpoint(self._reference, self._goal.fingers)
         left = max(1, self._left)
         joints = self._reference + (self._goal.joints - self._reference) / left
         fingers = self._finger_reference + (self._goal.fingers - self._finger_reference) / left
@@ -143,11 +151,17 @@ class Motion:
         self._reference, self._finger_reference = joints, fingers
         self._left -= 1
 
-        # Once a control period: whether backing off helped shows only after a while. A force nobody measures is none.
-        presses = (state.force > self._safety.force) & (self._ceiling == 1.0)
-        self._ceiling = np.where(presses, self._guard.fingers.position - self._safety.back_off, self._ceiling)
-        held = fingers > self._ceiling
-        fingers, finger_speed = np.minimum(fingers, self._ceiling), np.where(held, 0.0, finger_speed)
+        # Once a control period: whether backing off helped shows only after a while. From where the finger is, since
+        # what it presses keeps it from its setpoint. A force nobody measures is none.
+        at = self._guard.fingers.position
+        closes = (state.force > self._safety.force) & (self._ceiling == 1.0)
+        self._ceiling = np.where(closes, np.minimum(at, state.fingers) - self._safety.back_off, self._ceiling)
+        opens = (state.force < -self._safety.force) & (self._floor == 0.0)
+        self._floor = np.where(opens, np.maximum(at, state.fingers) + self._safety.back_off, self._floor)
+        held = (fingers > self._ceiling) | (fingers < self._floor)
+        # Pressed from both sides within a control period, a finger rather opens.
+        fingers = np.clip(np.minimum(np.maximum(fingers, self._floor), self._ceiling), 0.0, 1.0)
+        finger_speed = np.where(held, 0.0, finger_speed)
         return self._guard.follow(
             Setpoint(joints, fingers),
             Setpoint(speed, finger_speed),
@@ -170,6 +184,9 @@ class Motion:
     def _touches(self, state: PlantState) -> bool:
         return bool((state.force > self._safety.contact_force).any())
 
+    def _presses(self, state: PlantState, force: float) -> bool:
+        return bool((np.abs(state.force) > force).any())
+
     def _check_range(self, at: Setpoint) -> None:
         limits = self._safety.joints()
         beyond = np.maximum(limits.low - at.joints, at.joints - limits.high)
@@ -183,12 +200,15 @@ class Motion:
     def _go(self, goal: Setpoint, left: int) -> None:
         self._goal, self._left = goal, left
         self._travelling = self._acting = False
-        self._ceiling = np.ones(6)
+        self._floor, self._ceiling = np.zeros(6), np.ones(6)
         here = self._guard.setpoint
         self._reference, self._finger_reference = here.joints, here.fingers
 
     def _reached(self) -> Array:
+        return self._at(self._guard.joints.position)
+
+    def _at(self, joints: Array) -> Array:
         target = np.empty(12)
-        target[ARM] = self.relative(self._guard.joints.position)
+        target[ARM] = self.relative(joints)
         target[FINGERS] = self._guard.fingers.position
         return target

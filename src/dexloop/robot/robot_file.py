@@ -57,6 +57,7 @@ _SAFETY: Mapping[str, tuple[str, float, float, float]] = {
     "force": ("N", 0.5, 15.0, 1.0),
     "back_off": ("closed fractions", 0.001, 0.2, 1.0),
     "highest_force": ("N", 1.0, 40.0, 1.0),
+    "pressing": ("s", 0.02, 1.0, 1.0),
     "highest_temperature": ("degrees Celsius", 30.0, 80.0, 1.0),
     "following": ("degrees", 1.0, 45.0, math.pi / 180.0),
     "frozen": ("s", 0.1, 5.0, 1.0),

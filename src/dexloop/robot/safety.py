@@ -51,10 +51,12 @@ class SafetyLimits:
 
     hurry: an action that begins late in its control period is done faster by at most this factor, and what remains of
     it is not done; 1.5 by default, by choice. watchdog: control periods after the beginning of an action after which,
-    without another, the robot brakes to rest; 2 by default, by choice. force [N]: of a finger that closes, above which
-    it backs off and does not close further in that control period; 10 by default, as much as an RH56DFX measured at its
-    highest setting has (6.5 to 13; Tan, Xie & Correll 2026). back_off: how far it does, as a closed fraction; 0.02 by
-    default, by choice. highest_force [N]: of a finger, beyond which it is a fault; 20 by default, twice ``force``.
+    without another, the robot brakes to rest; 2 by default, by choice. force [N]: of a finger, above which it backs off
+    and does not go further that way in that control period, and the hand is not lowered; 10 by default, as much as an
+    RH56DFX measured at its highest setting has (6.5 to 13; Tan, Xie & Correll 2026). back_off: how far it does, as a
+    closed fraction; 0.02 by default, by choice. highest_force [N]: of a finger, beyond which the arm brakes; 20 by
+    default, twice ``force``. pressing [s]: a fault where a finger presses harder for so long; 0.2 by default, as what
+    a finger runs into it presses threefold for a moment (the same).
     highest_temperature [°C]: of a finger, beyond which it is a fault; 65 by default, by choice. following [rad]: a
     fault where a joint is farther than this from its setpoint; 20 degrees by default, by choice. frozen [s]: a fault
     where a camera shows nothing new for so long; 0.5 by default, by choice. overrun [s]: a fault where a tick begins so
@@ -85,6 +87,7 @@ class SafetyLimits:
     force: float = 10.0
     back_off: float = 0.02
     highest_force: float = 20.0
+    pressing: float = 0.2
     highest_temperature: float = 65.0
     following: float = 0.35
     frozen: float = 0.5
@@ -133,9 +136,7 @@ class SafetyLimits:
             return state.fault
         if not (np.isfinite(state.joints).all() and np.isfinite(state.fingers).all()):
             return "the robot measures angles that are not finite"
-        for name, force, temperature in zip(FINGER_NAMES, state.force, state.temperature, strict=True):
-            if abs(force) > self.highest_force:
-                return f"finger {name} presses with {abs(force):.1f} N, more than {self.highest_force:g}"
+        for name, temperature in zip(FINGER_NAMES, state.temperature, strict=True):
             if temperature > self.highest_temperature:
                 return f"finger {name} has {temperature:.0f} °C, more than {self.highest_temperature:g}"
         off = np.abs(state.joints - setpoint.joints)
