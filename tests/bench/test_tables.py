@@ -97,9 +97,12 @@ def test_a_study_has_the_cells_that_its_claim_needs() -> None:
 
 
 def test_every_ablation_changes_something_and_is_judged_on_tuning_trials() -> None:
-    cells = ablation_cells(Selection(tasks=("cube",), seeds=(10,), observation="privileged"))
+    cells = ablation_cells(Selection(tasks=("cube",), seeds=(10,)))
     assert {c.policy for c in cells} == {*ABLATIONS, *PRIORS}
-    assert all(c.purpose is Purpose.TUNING and c.config.reward == "simulation" for c in cells)
+    assert all(c.purpose is Purpose.TUNING for c in cells)
+    assert {c.policy for c in cells if c.config.reward == "simulation"} == {"true_reward"}
+    from_state = ablation_cells(Selection(tasks=("cube",), seeds=(10,), observation="privileged"))
+    assert all(c.config.reward == "simulation" for c in from_state)
     settings = [repr(config_to_json(c.config)) for c in cells]
     assert len(set(settings)) == len(cells)
     assert len({c.base for c in cells}) == 1 + len(PRIORS)

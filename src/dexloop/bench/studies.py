@@ -172,6 +172,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "imitation_squared": _learner(error="squared"),
         "warmup_2000": _learner(warmup_updates=2_000),
         "no_close_up": _learner(close_up=0),
+        "true_reward": lambda config: replace(config, reward="simulation"),
         "crops_1": _representation(crops=1),
         "climb_0": _learner(climb=0.0),
         "climb_03": _learner(climb=0.3),
