@@ -54,9 +54,9 @@ class SafetyLimits:
     without another, the robot brakes to rest; 2 by default, by choice. force [N]: of a finger, above which it backs off
     and does not go further that way in that control period, and the hand is not lowered; 10 by default, as much as an
     RH56DFX measured at its highest setting has (6.5 to 13; Tan, Xie & Correll 2026). back_off: how far it does, as a
-    closed fraction; 0.02 by default, by choice. highest_force [N]: of a finger, beyond which the arm brakes; 20 by
-    default, twice ``force``. pressing [s]: a fault where a finger presses harder for so long; 0.2 by default, as what
-    a finger runs into it presses threefold for a moment (the same).
+    closed fraction; 0.02 by default, by choice. highest_force [N]: of a finger, beyond which the arm brakes, but on
+    its way home, which leads up; 20 by default, twice ``force``. pressing [s]: a fault where a finger presses harder
+    for so long; 0.2 by default, as what a finger runs into it presses threefold for a moment (the same).
     highest_temperature [°C]: of a finger, beyond which it is a fault; 65 by default, by choice. following [rad]: a
     fault where a joint is farther than this from its setpoint; 20 degrees by default, by choice. frozen [s]: a fault
     where a camera shows nothing new for so long; 0.5 by default, by choice. overrun [s]: a fault where a tick begins so
