@@ -84,11 +84,14 @@ def person() -> Confirmation:
 
 @contextlib.contextmanager
 def robot(
-    cameras: Sequence[Camera] = (), config: HardwareConfig = CONFIG, person: Confirmation | None = None
+    cameras: Sequence[Camera] = (),
+    config: HardwareConfig = CONFIG,
+    person: Confirmation | None = None,
+    at: FloatArray = AWAY,
 ) -> Iterator[Devices]:
     """A controller whose arm is away from home."""
     model, faults = HandModel(), LineFaults()
-    with RealmanSimulator(KinematicPlant(AWAY)) as simulator, serve_eb90(model, faults, LineTiming()) as server:
+    with RealmanSimulator(KinematicPlant(at)) as simulator, serve_eb90(model, faults, LineTiming()) as server:
         arm = RealmanArm("127.0.0.1", simulator.port, 0, timeout=2.0, stale=2.0)
         hand = InspireHand(SerialLine(server.path), None, HandConfig(timeout=2.0))
         plant = Spy(arm, hand, cameras, config, person)
@@ -268,6 +271,16 @@ def test_a_way_home_too_near_to_the_table_is_refused() -> None:
         pytest.raises(DexloopError, match="move the arm up by hand"),
     ):
         devices.backend.reset(1)
+
+
+def test_a_retreat_that_would_fold_the_hand_onto_the_arm_is_left_out() -> None:
+    # Where a clumsy rollout ended: raised any farther the hand meets the forearm, and the straight way home is free.
+    folded = np.array([-1.012, -0.934, -0.508, -2.511, 1.995, 2.435])
+    with robot(at=folded) as devices:
+        sample = Driver(devices.backend).reset(1)
+        assert sample.fault is None
+        np.testing.assert_allclose(devices.plant.state().joints, HOME, atol=0.01)
+        check_limits(devices.plant.path(), 0.02)
 
 
 def test_a_hold_on_the_way_home_does_not_end_it(devices: Devices) -> None:

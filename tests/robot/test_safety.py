@@ -333,7 +333,7 @@ class Buried(Recorder):
 
     buried = False
 
-    def way_home(self, joints: np.ndarray, fingers: np.ndarray) -> Sequence[Setpoint]:
+    def way_home(self, joints: np.ndarray, fingers: np.ndarray, *, straight: bool = False) -> Sequence[Setpoint]:
         return [Setpoint(joints + np.array([0.0, -0.6, 0.0, 0.0, 0.0, 0.0]), fingers)] if self.buried else ()
 
 
@@ -361,7 +361,7 @@ class Way(Recorder):
 
     way: Sequence[Setpoint] = ()
 
-    def way_home(self, joints: np.ndarray, fingers: np.ndarray) -> Sequence[Setpoint]:
+    def way_home(self, joints: np.ndarray, fingers: np.ndarray, *, straight: bool = False) -> Sequence[Setpoint]:
         return self.way
 
 

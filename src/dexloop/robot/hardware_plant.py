@@ -176,15 +176,16 @@ class HardwarePlant:
         """The world's; None where nobody knows it."""
         return None if self._world is None else self._world.truth()
 
-    def way_home(self, joints: Array, fingers: Array) -> Sequence[Setpoint]:
+    def way_home(self, joints: Array, fingers: Array, *, straight: bool = False) -> Sequence[Setpoint]:
         """Open the hand, retreat as far as the arm reaches, and go home, straight in the angles of the joints.
 
-        Raises DexloopError where that leads too near to the table: then a person moves the arm.
+        straight: without the retreat. Raises DexloopError where that leads too near to the table: then a person moves
+        the arm.
         """
         opened, home = np.array(self._config.fingers), np.array(self._config.home)
         way = [Setpoint(joints, opened)]
         here = self.kinematics.forward(joints)
-        for share in np.linspace(0.0, 1.0, _RETREAT_STEPS + 1)[1:]:
+        for share in () if straight else np.linspace(0.0, 1.0, _RETREAT_STEPS + 1)[1:]:
             goal = pose(here[:3, 3] + share * np.array(self._config.retreat), here[:3, :3])
             solution = self.kinematics.solve(way[-1].joints, goal)
             if solution.residual > _REACHED:

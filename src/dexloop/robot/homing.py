@@ -28,6 +28,7 @@ class Homing:
         self._way: deque[Setpoint] = deque()
         self._home: Future[None] | None = None
         self._by = float("inf")
+        self._straight = False
 
     @property
     def under_way(self) -> bool:
@@ -38,8 +39,7 @@ class Homing:
         """Set out; the future is done at home. Raises DexloopError where there is no way, and while on one."""
         if self._home is not None:
             raise DexloopError("the robot is on its way home already")
-        now = self._motion.setpoint
-        self._way = deque(self._plant.way_home(now.joints, now.fingers))
+        self._plan(straight=False)
         home: Future[None] = Future()
         if not self._way:
             home.set_result(None)
@@ -61,12 +61,7 @@ class Homing:
         if not self._motion.arrived:
             if not self._motion.at_rest:
                 self._by = now + _HOME_SECONDS
-            if now > self._by and self._way and self._motion.arm_arrived:
-                # The table is in the way of the fingers, which open farther up.
-                self._next_leg()
-            elif now > self._by:
-                return "the way home is blocked: arm or hand would come too near to the table or to the robot itself"
-            return None
+            return None if now <= self._by else self._get_round()
         if self._way:
             self._next_leg()
             return None
@@ -80,6 +75,27 @@ class Homing:
             stuck = f"joint {int(off.argmax()) + 1}" if off.max() >= _AT_HOME else FINGER_NAMES[fingers_off.argmax()]
             return f"{stuck} does not reach home"
         return None
+
+    def _get_round(self) -> str | None:
+        """Past what keeps the robot from the next place; the fault where there is no getting past."""
+        if self._way and self._motion.arm_arrived:
+            # The table is in the way of the fingers, which open farther up.
+            self._next_leg()
+            return None
+        if self._way and not self._straight:
+            # Retreating would fold the hand onto the arm; from there the straight way is often free.
+            try:
+                self._plan(straight=True)
+            except DexloopError as error:
+                return str(error)
+            self._next_leg()
+            return None
+        return "the way home is blocked: arm or hand would come too near to the table or to the robot itself"
+
+    def _plan(self, *, straight: bool) -> None:
+        now = self._motion.setpoint
+        self._way = deque(self._plant.way_home(now.joints, now.fingers, straight=straight))
+        self._straight = straight
 
     def _next_leg(self) -> None:
         c = self._config

@@ -85,9 +85,10 @@ class Plant(Protocol):
         """What only a simulation knows, asked for once a control period; None on hardware."""
         ...
 
-    def way_home(self, joints: Array, fingers: Array) -> Sequence[Setpoint]:
+    def way_home(self, joints: Array, fingers: Array, *, straight: bool = False) -> Sequence[Setpoint]:
         """Where to pass from these joints (6,) and fingers (6,) on the way to a start state; the controller goes there
-        straight, within every limit, at ``homing_speed``. Raises DexloopError where there is no way."""
+        straight, within every limit, at ``homing_speed``. straight: by no detour, since one was blocked. Raises
+        DexloopError where there is no way."""
         ...
 
     def confirm(self) -> None:

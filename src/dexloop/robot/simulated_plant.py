@@ -102,7 +102,7 @@ class SimulatedPlant:
         privileged = np.clip(privileged_vector(state, self._task.symmetry), -10.0, 10.0)
         return Truth(privileged, self._held >= self._hold_periods, holding)
 
-    def way_home(self, joints: Array, fingers: Array) -> Sequence[Setpoint]:
+    def way_home(self, joints: Array, fingers: Array, *, straight: bool = False) -> Sequence[Setpoint]:
         """None is needed."""
         return ()
 
