@@ -87,6 +87,13 @@ def test_the_report_is_of_every_episode_as_heads_that_never_saw_it_judge_it() ->
     assert 0.5 <= report.threshold < 1
 
 
+@pytest.mark.parametrize("mistake", ["false_positives_per_failed_episode", "early_successes", "missed_successes"])
+def test_a_success_that_is_not_seen_counts_as_much_as_a_false_one(mistake: str) -> None:
+    _, report = trained()
+    assert report.mistakes == 0
+    assert replace(report, **{mistake: 0.25}).mistakes == 0.25
+
+
 def test_an_episode_that_does_not_say_when_success_began_is_neither_early_nor_missed() -> None:
     """Judged as wholes, successes end before the debounce can see them; their frames count all the same."""
     cut = [replace(labelled(i, [U] * 5 + [S] * 2), timed=False) for i in range(8)]

@@ -50,7 +50,7 @@ class ClassifierConfig:
     shift: int = 3
     input_noise: float = 0.3
     window_seconds: float = 1.0
-    hits: float = 0.9
+    hits: float = 0.7
     margin_seconds: float = 0.5
 
     def __post_init__(self) -> None:
@@ -129,6 +129,14 @@ class ClassifierReport:
     negatives: int
     episodes: int
     failed_episodes: int
+
+    @property
+    def mistakes(self) -> float:
+        """What it would teach wrongly online, the shares of failures and of successes alike.
+
+        A success that is not seen is as bad as a false one: what led to it is learned to be worth nothing.
+        """
+        return self.false_positives_per_failed_episode + self.early_successes + self.missed_successes
 
 
 def train_classifier(
@@ -265,14 +273,7 @@ def _measure(
     episodes: Sequence[LabelledEpisode], scores: Sequence[np.ndarray], window: int, hits: float
 ) -> ClassifierReport:
     reports = [_report(episodes, scores, t, window, hits) for t in _THRESHOLDS]
-
-    def badness(report: ClassifierReport) -> tuple[float, float]:
-        # A false success poisons the replay; a late one costs a few steps.
-        false = report.false_positives_per_failed_episode + report.early_successes
-        errors = false + 0.5 * report.missed_successes
-        return errors, -report.accuracy
-
-    return min(reports, key=badness)
+    return min(reports, key=lambda report: (report.mistakes, -report.accuracy))
 
 
 def _report(
