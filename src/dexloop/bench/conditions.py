@@ -38,7 +38,7 @@ TABLE_1: Mapping[str, Conditions] = MappingProxyType(
     {
         "cup": Conditions(40, "fixed", 32.0, 59.0, 0.98),
         "cube": Conditions(36, "fixed", 32.0, 72.0, 0.96),
-        "scanner": Conditions(31, "random", 32.0, 41.0, 0.95),
+        "scanner": Conditions(31, "random", 40.0, 41.0, 0.95),
         "loopy": Conditions(36, "random", 40.0, 42.0, 0.99),
     }
 )
