@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dexloop.robot.devices import Array
-from dexloop.robot.envelope import Envelope, Outlook
+from dexloop.robot.envelope import CONSTRAINTS, Envelope, Outlook
 from dexloop.robot.hand_shape import HandShape, hand_shape
 from dexloop.robot.limits import MotionLimiter
 from dexloop.robot.plant import Setpoint
@@ -31,6 +31,8 @@ class Guard:
         self._shape: tuple[Array, HandShape] | None = None
         self._envelope = Envelope(kinematics, safety, tick)
         self._touching = self._homing = False
+        self.held_by: tuple[str, ...] = ()
+        """Which of CONSTRAINTS the last step that ``follow`` was asked for would have broken."""
         self.settle(start)
         self.start_here()
 
@@ -71,6 +73,8 @@ class Guard:
         self._close(reference, speed)
         self.joints.follow(reference.joints, speed.joints)
         first = outlook = self._look()
+        broken = (first.beyond[1:] > self._allowed).any(axis=0)
+        self.held_by = tuple(name for name, is_broken in zip(CONSTRAINTS, broken, strict=True) if is_broken)
         if not self._within(outlook):
             wanted = self._slower(reference.joints, outlook)
             self.joints.state = self._before

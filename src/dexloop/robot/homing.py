@@ -90,7 +90,8 @@ class Homing:
                 return str(error)
             self._next_leg()
             return None
-        return "the way home is blocked: arm or hand would come too near to the table or to the robot itself"
+        near = " and ".join(f"{pair} would come too near to each other" for pair in self._motion.held_by)
+        return f"the way home is blocked: {near or 'a joint is at its limit'}; move the arm by hand"
 
     def _plan(self, *, straight: bool) -> None:
         now = self._motion.setpoint

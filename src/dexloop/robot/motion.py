@@ -71,6 +71,11 @@ class Motion:
         """Whether the setpoints stand still."""
         return self._guard.at_rest
 
+    @property
+    def held_by(self) -> tuple[str, ...]:
+        """Which limits of place (``envelope.CONSTRAINTS``) the last step on the way would have broken."""
+        return self._guard.held_by
+
     def relative(self, joints: Array) -> Array:
         """The pose (6,) at these joints (6,), relative to the start [m, rad]."""
         pose = self._kinematics.forward(joints)
