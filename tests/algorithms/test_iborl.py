@@ -83,7 +83,8 @@ def batches() -> tuple[Batch, Batch]:
     def batch(count: int) -> Batch:
         nothing = torch.zeros(count)
         seen = torch.randn(count, 2)
-        return Batch(seen, torch.rand(count, 2) * 2 - 1, nothing, seen, nothing, nothing)
+        tried = torch.rand(count, 2) * 2 - 1
+        return Batch(seen, tried, tried, nothing, seen, nothing, nothing)
 
     return batch(8), batch(8)
 

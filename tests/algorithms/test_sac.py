@@ -98,6 +98,29 @@ def test_the_absolute_error_goes_to_what_was_done_most_and_the_squared_one_to_th
     assert made.policy.mean(torch.zeros(1, 2)).item() == pytest.approx(wanted, abs=0.12)
 
 
+def test_critics_value_the_command_and_the_policy_imitates_what_came_of_it() -> None:
+    """In one and the same state the robot's limits leave 0.2 of every command; the negative ones succeed."""
+    made = learner(replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0))
+    for index in range(8):
+        succeeds = index % 2 == 0
+        made.replay.add(
+            f"cut{index}",
+            torch.zeros(2, 1, 2),
+            torch.full((1, 1), 0.2),
+            torch.tensor([float(succeeds)]),
+            commanded=torch.full((1, 1), -0.9 if succeeds else 0.9),
+            terminated=True,
+            demonstration=index < 4,
+            online=index >= 4,
+        )
+    for _ in range(400):
+        made.update()
+    state, commands = torch.zeros(2, 2), torch.tensor([[-0.9], [0.9]])
+    values = made.critic(state, commands).mean(0)
+    assert values[0] > 0.9 and values[1] < 0.1
+    assert made.policy.mean(state[:1]).item() == pytest.approx(0.2, abs=0.1)
+
+
 def test_the_heads_of_an_ensemble_imitate_each_by_itself() -> None:
     """Two heads that are off to both sides are right in the mean, and are still pulled towards what was done."""
     made = learner(replace(WEIGHTED, climb=0.0, beta=1e6, input_noise=0.0))

@@ -86,7 +86,7 @@ def test_observations_include_the_terminal_one() -> None:
     assert seen[-1] is episode.transitions[-1].next_observation
 
 
-def test_an_episode_is_stored_with_the_executed_actions_and_its_end() -> None:
+def test_an_episode_is_stored_with_what_was_done_what_was_commanded_and_its_end() -> None:
     replay = Replay(3, 2, ReplayConfig(capacity=50, n_step=1, discount=0.9, deadline_is_terminal=False))
     latent = LatentEncoder(3, None, privileged=False)
     failed, done = make_episode(SMALL_ROBOT, 4, success=False), make_episode(SMALL_ROBOT, 5, success=True)
@@ -101,6 +101,9 @@ def test_an_episode_is_stored_with_the_executed_actions_and_its_end() -> None:
             assert len(rows) > 0, "every step can be drawn"
             row = int(rows[0])
             np.testing.assert_array_equal(batch.action[row], transition.executed)
+            np.testing.assert_array_equal(
+                batch.commanded[row], np.where(transition.control, transition.executed, transition.proposed)
+            )
             np.testing.assert_allclose(
                 batch.next_observation[row], transition.next_observation.proprio.clip(-5, 5), rtol=1e-6
             )

@@ -75,5 +75,5 @@ def _try(critic_loss: CriticLoss, actor_loss: ActorLoss, critic: nn.Module, shap
 def _blank(rows: int, shapes: LossShapes) -> Batch:
     observation, number = torch.zeros(rows, shapes.latent_size), torch.zeros(rows)
     action = torch.zeros(rows, shapes.action_size)
-    parts = (observation, action, number, observation, number, number)
+    parts = (observation, action, action, number, observation, number, number)
     return Batch(*(part.to(shapes.device) for part in parts))

@@ -178,7 +178,7 @@ class ActorCritic:
             target = batch.reward + batch.discount * following
             if config.value_range is not None:
                 target = target.clamp(*config.value_range)
-        values = self.critic(batch.observation, batch.action)
+        values = self.critic(batch.observation, batch.commanded)
         loss = (values - target).square().mean(1).sum()
         half = len(target) - round(config.batch * config.demonstration_share)
         return loss, {
@@ -229,7 +229,8 @@ class ActorCritic:
         error = self._error(observation, mean, tried, input_noise)
         if input_noise is not None:
             with torch.no_grad():
-                advantage = self._agreed(self.critic.value(read, tried)) - value
+                commanded = torch.cat([online.commanded, demonstrations.commanded])
+                advantage = self._agreed(self.critic.value(read, commanded)) - value
                 # Imitate tried actions by how much better than the policy's own the critics find them.
                 weight = (advantage / config.beta).clamp(max=3.0).exp()
                 if config.imitates == "successes":

@@ -70,12 +70,17 @@ def add_episode(
     online: bool,
 ) -> None:
     """Store an episode whose latents (T + 1, crops, D) are known."""
+    steps = episode.transitions
+    executed = np.stack([t.executed for t in steps])
+    driven = np.stack([t.control for t in steps])
+    commanded = np.where(driven, executed, np.stack([t.proposed for t in steps]))
     replay.add(
         key,
         latents,
-        torch.from_numpy(np.stack([t.executed for t in episode.transitions])),
+        torch.from_numpy(executed),
         rewards_of(episode),
-        terminated=episode.transitions[-1].terminated,
+        commanded=torch.from_numpy(commanded),
+        terminated=steps[-1].terminated,
         demonstration=demonstration,
         online=online,
     )

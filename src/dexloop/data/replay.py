@@ -45,14 +45,16 @@ class ReplayConfig:
 
 
 class Batch(NamedTuple):
-    """observation (B, D), action (B, A), reward (B,) summed over n steps, next_observation (B, D),
+    """observation (B, D), action (B, A), commanded (B, A), reward (B,) summed over n steps, next_observation (B, D),
 
+    action: what the robot did; commanded: what it was told to, of which its limits may have left less.
     discount (B,): gamma^k, zero where the return ends; outcome (B,): the discounted return that
     followed in fact, for plots of Q against it.
     """
 
     observation: Tensor
     action: Tensor
+    commanded: Tensor
     reward: Tensor
     next_observation: Tensor
     discount: Tensor
@@ -95,6 +97,7 @@ class Replay:
         self._rows = Rows((rows, crops, latent_size), spill if large else None)
         self._latents = torch.from_numpy(self._rows.array)
         self._actions = torch.zeros(rows, action_size)
+        self._commanded = torch.zeros(rows, action_size)
         self._rewards = torch.zeros(rows)
         self._terminal = torch.zeros(rows, dtype=torch.bool)
         self._end = torch.zeros(rows, dtype=torch.int64)
@@ -138,9 +141,11 @@ class Replay:
         terminated: bool,
         demonstration: bool,
         online: bool,
+        commanded: Tensor | None = None,
     ) -> None:
         """Store an episode: latents (T + 1, crops, D), actions (T, A), rewards (T,).
 
+        commanded (T, A): None where all of it was done.
         demonstration, online: which halves of a batch may draw from it (both for a copied success).
         Adding a key again changes nothing, so a message that comes twice does no harm. Raises
         DexloopError when the episode finds no room beside the demonstrations, or on the disk.
@@ -156,6 +161,7 @@ class Replay:
         end = start + length
         self._rows.write(start, latents.numpy())
         self._actions[start:end] = actions
+        self._commanded[start:end] = actions if commanded is None else commanded
         self._end[start : end + 1] = end
         protected = demonstration and not online
         stored = self._episodes[key] = _Stored(start, length, demonstration, protected)
@@ -206,6 +212,7 @@ class Replay:
         return Batch(
             observation=self._crop(rows),
             action=self._actions.index_select(0, rows),
+            commanded=self._commanded.index_select(0, rows),
             reward=rewards.sum(-1),
             next_observation=self._crop(following),
             discount=discount,
