@@ -186,7 +186,7 @@ def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDir
     config = replace(CONFIG, classifier=replace(CONFIG.classifier, window_seconds=0.24))
     for _ in range(2):
         build_learner(config, run).publish()
-        assert load_agent(run.policy).facts["steps"] == 2 * 3 + 3 * 8, "three frames of success, not eight steps"
+        assert load_agent(run.policy).facts["steps"] == 2 * 2 + 3 * 8, "two of three frames of success, not eight steps"
 
 
 def test_a_replay_in_a_file_gives_the_same_policy_and_leaves_nothing(run: RunDirectory, tmp_path: Path) -> None:
