@@ -64,16 +64,18 @@ def compile_losses(
 
 def _try(critic_loss: CriticLoss, actor_loss: ActorLoss, critic: nn.Module, shapes: LossShapes) -> None:
     """Compiling happens at the first call, of each pass by itself."""
-    whole, half = (_blank(rows, shapes) for rows in (shapes.batch, shapes.batch // 2))
+    rows = shapes.batch
+    whole, online, demonstrations = (_blank(count, shapes) for count in (rows, rows // 2, rows // 2))
     subset = torch.arange(shapes.subset, device=shapes.device)
-    critic_loss(whole, whole.action, subset)[0].backward()
+    critic_loss(whole, torch.zeros_like(whole.action), subset)[0].backward()
     critic.requires_grad_(False)
-    noise, input_noise = torch.cat([half.action] * 2), torch.cat([half.observation] * 2)
-    actor_loss(half, half, noise, input_noise if shapes.input_noise else None)[0].backward()
+    noise = torch.zeros_like(torch.cat([online.action, demonstrations.action]))
+    input_noise = torch.zeros_like(torch.cat([online.observation, demonstrations.observation]))
+    actor_loss(online, demonstrations, noise, input_noise if shapes.input_noise else None)[0].backward()
 
 
 def _blank(rows: int, shapes: LossShapes) -> Batch:
-    observation, number = torch.zeros(rows, shapes.latent_size), torch.zeros(rows)
-    action = torch.zeros(rows, shapes.action_size)
-    parts = (observation, action, action, number, observation, number, number)
-    return Batch(*(part.to(shapes.device) for part in parts))
+    # No tensor twice: a compiled loss relies on what is one and the same in its first call, and is compiled again.
+    size, actions = (rows, shapes.latent_size), (rows, shapes.action_size)
+    parts = (size, actions, actions, (rows,), size, (rows,), (rows,))
+    return Batch(*(torch.zeros(part, device=shapes.device) for part in parts))
