@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 from collections.abc import Callable
@@ -14,6 +15,15 @@ from tests import tiny
 
 # A shell's background jobs inherit that Ctrl-C is ignored, and so would the processes that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_pauses() -> None:
+    """Looking through all that a thousand tests have left alive takes the garbage collector half a second, in which no
+    thread runs and no simulated device answers. It is kept to what is new in each file.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

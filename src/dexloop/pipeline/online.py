@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -126,6 +127,9 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, opera
         while not learner.is_ready(patience=0.2):
             _require_alive(process.exitcode, run)
         actor = build_actor(config, run, robot, operator)
+        # The garbage collector would take two control periods and more to look at all that torch leaves alive.
+        gc.collect()
+        gc.freeze()
         with shown.bar:
             while actor.robot_seconds < 60 * config.train.robot_minutes:
                 _wait_for_policy(actor, config.algorithm.pace.updates_per_step, process, run)
