@@ -57,7 +57,7 @@ def test_progress_into_a_closed_pipe_ends_quietly(tmp_path: Path, closed: int) -
 
 def test_ctrl_c_during_the_imports_is_quiet(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
-    done = dexloop("doctor", PYTHONPATH=str(tmp_path))
+    done = dexloop("--help", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -102,11 +102,35 @@ def test_a_program_that_imports_dexloop_is_interrupted_as_ever() -> None:
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-def test_serving_without_its_libraries_is_one_line_that_names_the_extra() -> None:
-    program = "import sys; sys.modules['grpc'] = None; from dexloop.__main__ import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, timeout=180)
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "error: dexloop serve needs grpc: pip install 'dexloop[robot]'\n"
+def without(library: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    (folder / f"{library}.py").write_text(f"raise ModuleNotFoundError(name='{library}')\n")
+    return dexloop(*words, PYTHONPATH=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("library", "words", "said"),
+    [
+        ("grpc", ["serve"], "error: dexloop serve needs grpc: pip install 'dexloop[robot]'"),
+        ("grpc", ["stop", "robot:50051"], "error: dexloop stop needs grpc: pip install 'dexloop[robot]'"),
+        (
+            "torch",
+            ["--help"],
+            "error: dexloop --help needs torch: pip install 'dexloop[train]'; serve, stop, rearm, calibrate and doctor "
+            "do without",
+        ),
+    ],
+)
+def test_a_command_without_its_libraries_is_one_line_that_names_the_extra(
+    library: str, words: list[str], said: str, tmp_path: Path
+) -> None:
+    done = without(library, tmp_path, *words)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said + "\n")
+
+
+def test_a_computer_without_torch_has_its_doctor(tmp_path: Path) -> None:
+    done = without("torch", tmp_path, "doctor")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "ok   python" in done.stderr and "dexloop[train]" in done.stderr
 
 
 def test_a_shells_background_job_ignores_ctrl_c(tmp_path: Path) -> None:

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from dexloop import interruption
 from dexloop.errors import DexloopError
 
 
 def main() -> int:
-    """Run the command line; the exit code is that of ``dexloop.cli.main``, and 1 where a pipe was closed."""
+    """Run the command line; the exit code is that of the command, and 1 where a pipe was closed."""
     try:
         # Importing takes seconds, in which Ctrl-C and errors (of MUJOCO_GL) are to be as quiet as later.
         interruption.end_at_once()
-        if sys.argv[1:2] == ["serve"]:
-            # A robot's computer has no PyTorch, which everything else needs.
-            try:
-                from dexloop.serve import main as serve
-            except ModuleNotFoundError as error:
-                raise DexloopError(f"dexloop serve needs {error.name}: pip install 'dexloop[robot]'") from None
-
-            interruption.raise_again()
-            return serve(sys.argv[2:])
-        if sys.argv[1:2] in (["stop"], ["rearm"]):
-            try:
-                from dexloop.robot.remote import main as remote
-            except ModuleNotFoundError as error:
-                raise DexloopError(f"dexloop {sys.argv[1]} needs {error.name}: pip install 'dexloop[robot]'") from None
-
-            interruption.raise_again()
-            return remote(sys.argv[1], sys.argv[2:])
-        if sys.argv[1:2] == ["calibrate"]:
-            from dexloop.calibrate import main as calibrate
-
-            interruption.raise_again()
-            return calibrate(sys.argv[2:])
-        if sys.argv[1:2] == ["doctor"] and sys.argv[2:]:
-            # Only a robot's has flags; this machine's is in the command line as ever.
-            from dexloop.robot.doctor import main as doctor
-
-            interruption.raise_again()
-            return doctor(sys.argv[2:])
-        from dexloop.cli import main as run
-
+        command = _command(sys.argv[1:])
         interruption.raise_again()
         try:
-            return run()
+            return command()
         finally:
             # A closed pipe is noticed here, and not when Python ends and can only complain.
             sys.stdout.flush()
@@ -63,6 +36,36 @@ def main() -> int:
         return 1
     finally:
         interruption.raise_again()
+
+
+def _command(words: Sequence[str]) -> Callable[[], int]:
+    """What these words ask for. A robot's computer has no PyTorch, which all but the first of them need."""
+    remedy = "pip install 'dexloop[robot]'"
+    try:
+        match list(words):
+            case ["serve", *rest]:
+                from dexloop.serve import main as serve
+
+                return partial(serve, rest)
+            case ["stop" | "rearm" as verb, *rest]:
+                from dexloop.robot.remote import main as remote
+
+                return partial(remote, verb, rest)
+            case ["calibrate", *rest]:
+                from dexloop.calibrate import main as calibrate
+
+                return partial(calibrate, rest)
+            case ["doctor", *rest]:
+                from dexloop.robot.doctor import main as doctor
+
+                return partial(doctor, rest)
+            case _:
+                remedy = "pip install 'dexloop[train]'; serve, stop, rearm, calibrate and doctor do without"
+                from dexloop.cli import main as run
+
+                return run
+    except ModuleNotFoundError as error:
+        raise DexloopError(f"{' '.join(['dexloop', *words[:1]])} needs {error.name}: {remedy}") from None
 
 
 if __name__ == "__main__":

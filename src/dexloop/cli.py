@@ -222,7 +222,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
 
     def doctor() -> None:
         """Check this machine before a first run, or a robot's devices with --config robot.toml."""
-        verbs.doctor()
+        raise DexloopError("doctor: give it as the first word, as in: dexloop doctor")
 
     def bench(
         study: StudyName,

@@ -10,7 +10,6 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from dexloop import doctor as checks
 from dexloop.config import ClientSecurity, RunConfig, config_to_json, left_out, read_config
 from dexloop.core import Robot
 from dexloop.data.dataset import EpisodeDataset
@@ -224,11 +223,6 @@ def report(target: Run) -> None:
 def replay(target: Run, dataset: str, episode: int, out: Path | None) -> None:
     """Show a recorded episode as a video, and say whether its actions still do the same."""
     replay_episode(target, dataset, episode, out)
-
-
-def doctor() -> None:
-    """Print what is wrong with this machine; raises DexloopError when something is."""
-    checks.tell(checks.examine(Path.cwd()))
 
 
 def print_table(target: Run) -> None:
