@@ -123,6 +123,16 @@ def test_ablations_can_be_made_together() -> None:
         ablation_cells(Selection(policies=("climb_0+no_hand_veiw",)))
 
 
+def test_figure_5_begins_with_the_first_episode(tmp_path: Path) -> None:
+    """Not with the critics' warm-up, which would be a line from minute 0."""
+    curve = {"episode_robot_minutes": [6.0, 7.0], "episode_true_success": [True, True]}
+    warm = {"update_robot_minutes": [0.0, 6.0, 7.0], "update_bc_weight": [0.0, 0.6, 0.2]}
+    without = {"update_robot_minutes": [0.0, 6.0, 7.0], "update_bc_weight": [None, 0.6, 0.2]}
+    for name, updates in (("warm", warm), ("without", without)):
+        figure_5([entry("cup", "iborl", 1, [30], curve=curve | updates)], tmp_path / f"{name}.png")
+    assert np.array_equal(image.imread(tmp_path / "warm.png"), image.imread(tmp_path / "without.png"))
+
+
 def test_figures_show_what_the_cells_have(tmp_path: Path) -> None:
     curve = {
         "update_robot_minutes": [1.0, 2.0, 3.0],

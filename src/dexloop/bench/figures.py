@@ -62,8 +62,10 @@ def figure_5(entries: Sequence[Entry], path: Path) -> None:
         column, curve, policy = tasks.index(entry["task"]), entry["curve"], entry["policy"]
         look = {"color": _COLOURS[policy], "label": _NAMES[policy] if column == 0 else None, "linewidth": 1.5}
         weight = np.array(curve["update_bc_weight"], float)
-        known = np.isfinite(weight)
-        grid[0, column].plot(np.array(curve["update_robot_minutes"])[known], weight[known], **look)
+        minutes = np.array(curve["update_robot_minutes"])
+        # Before the first episode the critics warm up, and no robot moves.
+        known = np.isfinite(weight) & (minutes >= min(curve["episode_robot_minutes"]))
+        grid[0, column].plot(minutes[known], weight[known], **look)
         truth = np.array(curve["episode_true_success"], float)
         grid[1, column].plot(curve["episode_robot_minutes"], rolling_mean(truth, _WINDOW, 5), **look | {"label": None})
     for column, task in enumerate(tasks):

@@ -170,7 +170,7 @@ def _evaluated(cell: Cell, run: Run, policy: Policy) -> Evaluation:
 def learning_curve(metrics: Path) -> dict[str, list[Any]]:
     """Columns over an online run: of every episode its outcome, of every logged update what the critics said.
 
-    An update's robot minutes are those of the last episode before it.
+    An update's robot minutes are those of the last episode before it, and 0 before the first.
     """
     episodes: dict[str, list[Any]] = {k: [] for k in ("robot_minutes", "success", "true_success", "length")}
     updates: dict[str, list[Any]] = {k: [] for k in ("robot_minutes", "updates", "bc_weight", "q_mean", "return_mean")}

@@ -84,7 +84,8 @@ def _show(study: str, cells: Sequence[Cell], runs: Path, results: Path) -> None:
         return
     picture = results.with_name(study if results.name == "table2" else f"{study}-state") / f"{study}.png"
     if study == "figure3":
-        figure_3({cell.config.task: open_run(_trained(cell, runs)) for cell in _first_of_tasks(cells, runs)}, picture)
+        finished = _first_of_tasks([cell for cell in cells if cell_path(results, cell).is_file()], runs)
+        figure_3({cell.config.task: open_run(_trained(cell, runs)) for cell in finished}, picture)
     else:
         _FIGURES[study](shown, picture)
     say(f"figure: {picture}")
