@@ -64,7 +64,7 @@ def figure_5(entries: Sequence[Entry], path: Path) -> None:
         weight = np.array(curve["update_bc_weight"], float)
         minutes = np.array(curve["update_robot_minutes"])
         # Before the first episode the critics warm up, and no robot moves.
-        known = np.isfinite(weight) & (minutes >= min(curve["episode_robot_minutes"]))
+        known = np.isfinite(weight) & (minutes >= min(curve["episode_robot_minutes"], default=0.0))
         grid[0, column].plot(minutes[known], weight[known], **look)
         truth = np.array(curve["episode_true_success"], float)
         grid[1, column].plot(curve["episode_robot_minutes"], rolling_mean(truth, _WINDOW, 5), **look | {"label": None})
