@@ -358,3 +358,8 @@ def test_ctrl_c_says_how_to_go_on_and_resume_finishes(tiny_run: Path) -> None:
     assert main(["train", str(tiny_run), "--resume", f"--robot-minutes={minutes}"]) == 0
     episodes = EpisodeDataset.open(tiny_run / "episodes").episodes
     assert set(reported) < set(episodes)
+
+
+@pytest.mark.parametrize("name", ["serve", "stop", "rearm", "calibrate", "doctor"])
+def test_a_command_that_is_only_listed_says_where_it_goes(name: str, failing: Failing) -> None:
+    assert failing(name).startswith(f"error: {name}: give it as the first word, as in: dexloop {name}")

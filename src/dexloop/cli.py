@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
@@ -37,6 +37,11 @@ Online = Annotated[OnlineLabels | None, DisallowNone, arg(help_behavior_hint="")
 Reward = Annotated[Literal["classifier", "simulation", "person"] | None, DisallowNone, arg(help_behavior_hint="")]
 Judge = Annotated[Literal["simulation", "classifier", "person"] | None, DisallowNone, arg(help_behavior_hint="")]
 Trials = Annotated[int | None, DisallowNone, arg(help_behavior_hint="")]
+
+
+def _refer_to(example: str) -> NoReturn:
+    """For commands that ``dexloop.__main__`` starts, and that are here only to be listed."""
+    raise DexloopError(f"{example.split()[1]}: give it as the first word, as in: {example}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,7 +227,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
 
     def doctor() -> None:
         """Check this machine before a first run, or a robot's devices with --config robot.toml."""
-        raise DexloopError("doctor: give it as the first word, as in: dexloop doctor")
+        _refer_to("dexloop doctor")
 
     def bench(
         study: StudyName,
@@ -255,19 +260,19 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
 
     def serve() -> None:
         """Serve a robot to clients on this machine or others; see dexloop serve --help."""
-        raise DexloopError("serve: give it as the first word, as in: dexloop serve --robot sim")
+        _refer_to("dexloop serve --robot sim")
 
     def stop() -> None:
         """Stop a robot behind its controller; see dexloop stop --help."""
-        raise DexloopError("stop: give it as the first word, as in: dexloop stop 127.0.0.1:50051")
+        _refer_to("dexloop stop 127.0.0.1:50051")
 
     def rearm() -> None:
         """Let a robot behind its controller move again; see dexloop rearm --help."""
-        raise DexloopError("rearm: give it as the first word, as in: dexloop rearm 127.0.0.1:50051")
+        _refer_to("dexloop rearm 127.0.0.1:50051")
 
     def calibrate() -> None:
         """Measure what a robot's file must say, step by step; see dexloop calibrate --help."""
-        raise DexloopError("calibrate: give it as the first word, as in: dexloop calibrate --config robot.toml")
+        _refer_to("dexloop calibrate --config robot.toml")
 
     return {
         "run": _beginning(
