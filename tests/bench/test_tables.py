@@ -96,7 +96,9 @@ def test_a_study_has_the_cells_that_its_claim_needs() -> None:
     assert all(len(shared) == 1 for shared in by_base.values())
 
 
-def test_every_ablation_changes_something_and_is_judged_on_tuning_trials() -> None:
+def test_every_ablation_changes_something_and_is_judged_on_tuning_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without such a processor cells are in float32 as they are.
+    monkeypatch.setattr("dexloop.bench.studies.multiplies_bfloat16", lambda: True)
     cells = ablation_cells(Selection(tasks=("cube",), seeds=(10,)))
     assert {c.policy for c in cells} == {*ABLATIONS, *PRIORS}
     assert all(c.purpose is Purpose.TUNING for c in cells)

