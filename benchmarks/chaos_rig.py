@@ -52,6 +52,10 @@ host = "127.0.0.1"
 port = {hand}
 timeout = 0.4
 [safety]
+joint_speed = 180.0
+point_speed = 0.5
+contact_speed = 0.25
+finger_speed = 2.0
 overrun = {overrun}
 stale = {stale}
 frozen = 0.5

@@ -73,6 +73,9 @@ class Watched:
     def rearm(self) -> None:
         self._robot.rearm()
 
+    def announce(self, policy_version: int) -> None:
+        self._robot.announce(policy_version)
+
     def close(self) -> None:
         self._robot.close()
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from dexloop.errors import DexloopError
 from dexloop.robot.backend import Command, Deliver, Sample
 from dexloop.robot.devices import Frame
 from dexloop.robot.messages import ImageForm, observation_of
@@ -68,6 +69,10 @@ class PreparedRobot:
 
     def rearm(self) -> None:
         """It never moves."""
+
+    def confirm(self) -> str:
+        """Nobody is asked."""
+        raise DexloopError("nobody is asked")
 
     def close(self) -> None:
         """It holds nothing."""

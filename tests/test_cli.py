@@ -360,6 +360,6 @@ def test_ctrl_c_says_how_to_go_on_and_resume_finishes(tiny_run: Path) -> None:
     assert set(reported) < set(episodes)
 
 
-@pytest.mark.parametrize("name", ["serve", "stop", "rearm", "calibrate", "doctor"])
+@pytest.mark.parametrize("name", ["serve", "stop", "rearm", "confirm", "calibrate", "doctor"])
 def test_a_command_that_is_only_listed_says_where_it_goes(name: str, failing: Failing) -> None:
     assert failing(name).startswith(f"error: {name}: give it as the first word, as in: dexloop {name}")

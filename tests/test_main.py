@@ -115,8 +115,8 @@ def without(library: str, folder: Path, *words: str) -> subprocess.CompletedProc
         (
             "torch",
             ["--help"],
-            "error: dexloop --help needs torch: pip install 'dexloop[train]'; serve, stop, rearm, calibrate and doctor "
-            "do without",
+            "error: dexloop --help needs torch: pip install 'dexloop[train]'; serve, stop, rearm, confirm, calibrate "
+            "and doctor do without",
         ),
     ],
 )

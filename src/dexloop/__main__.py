@@ -47,7 +47,7 @@ def _command(words: Sequence[str]) -> Callable[[], int]:
                 from dexloop.serve import main as serve
 
                 return partial(serve, rest)
-            case ["stop" | "rearm" as verb, *rest]:
+            case ["stop" | "rearm" | "confirm" as verb, *rest]:
                 from dexloop.robot.remote import main as remote
 
                 return partial(remote, verb, rest)
@@ -60,7 +60,7 @@ def _command(words: Sequence[str]) -> Callable[[], int]:
 
                 return partial(doctor, rest)
             case _:
-                remedy = "pip install 'dexloop[train]'; serve, stop, rearm, calibrate and doctor do without"
+                remedy = "pip install 'dexloop[train]'; serve, stop, rearm, confirm, calibrate and doctor do without"
                 from dexloop.cli import main as run
 
                 return run

@@ -270,6 +270,10 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         """Let a robot behind its controller move again; see dexloop rearm --help."""
         _refer_to("dexloop rearm 127.0.0.1:50051")
 
+    def confirm() -> None:
+        """Say that the object is in place; see dexloop confirm --help."""
+        _refer_to("dexloop confirm 127.0.0.1:50051")
+
     def calibrate() -> None:
         """Measure what a robot's file must say, step by step; see dexloop calibrate --help."""
         _refer_to("dexloop calibrate --config robot.toml")
@@ -291,6 +295,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         "serve": serve,
         "stop": stop,
         "rearm": rearm,
+        "confirm": confirm,
         "calibrate": calibrate,
         "doctor": doctor,
     }

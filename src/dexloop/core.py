@@ -54,6 +54,10 @@ class Robot(Protocol):
         """Leave the stopped state; a person has looked."""
         ...
 
+    def announce(self, policy_version: int) -> None:
+        """Which version of the policy acts from now on, for the robot's log; nothing where there is none."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,11 +27,11 @@ from dexloop.robot.hardware_plant import HardwarePlant
 from dexloop.robot.lockstep import Lockstep
 from dexloop.robot.look import look as words
 from dexloop.robot.open_robot import control_config, hardware_config, open_cameras, open_plant
-from dexloop.robot.person import ask
+from dexloop.robot.person import Person
 from dexloop.robot.robot_file import RobotFile, read_robot
 from dexloop.robot.safety import SafetyLimits
 from dexloop.robot.security import ServerSecurity
-from dexloop.robot.server import start_server
+from dexloop.robot.server import ServiceLog, start_server
 from dexloop.robot.simulated_hardware import SimulatedHardware
 from dexloop.robot.simulated_plant import SimulatedPlant, control_of
 from dexloop.sim.config import SimConfig
@@ -60,7 +61,7 @@ Limits = Annotated[SafetyLimits, arg(name="safety")]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; ends with Ctrl-C or a termination signal, and then the robot holds."""
+    """Run the command; ends with Ctrl-C, a termination signal or its terminal, and then the robot holds."""
     try:
         tyro.cli(serve, prog="dexloop serve", args=list(arguments), registry=flags_of_configurations())
     except DexloopError as error:
@@ -112,6 +113,8 @@ def serve(
         if robot == "sim":
             if config is not None or simulate_hardware or look:
                 raise DexloopError("--config, --simulate-hardware and --look are for --robot rm65-inspire")
+            if safety != _SAFETY and not real_time:
+                raise DexloopError("--safety.* does nothing without --real-time: a simulation that waits has no limits")
             backend = _real_time(simulation, safety) if real_time else Lockstep(DexEnv(simulation))
         else:
             if config is None:
@@ -119,22 +122,27 @@ def serve(
                     "--robot rm65-inspire needs --config FILE; copy docs/robot.example.toml and fill it in"
                 )
             _check_flags(config, simulate_hardware, sim, safety, observation)
-            file, plant = _open(config, simulate_hardware, simulation, None if look else ended, opened)
+            file, plant = _open(config, simulate_hardware, simulation, opened)
             if look:
                 print(words(plant))
                 plant.close()
                 return
             control = control_config(file, load_task(task), sim.max_seconds, sim.reset_seconds)
-            backend = RealTime(plant, control)
+            asked = file.reset.confirm and not simulate_hardware
+            backend = RealTime(plant, control, Person(f"dexloop confirm {bind}") if asked else None)
         opened.callback(backend.close)
         # A look at all that imports leave alive takes the garbage collector 50 ms, in which no device's loop runs.
         gc.collect()
         gc.freeze()
-        server, port = start_server(backend, bind, security, pictures)
+        _catch_the_end(ended)
+        log = ServiceLog()
+        server, port = start_server(backend, bind, security, pictures, log)
         host = bind.rpartition(":")[0]
         say(f"{robot}, task {task}: listening at {host}:{port}; Ctrl-C ends it")
-        _wait_for_the_end(ended, backend)
+        _wait_for_the_end(ended, backend, log)
         server.stop(grace=1.0).wait()
+        for why, count in log.refused.most_common():
+            say(f"{count} actions refused: {why}")
         if isinstance(backend, RealTime):
             timing = backend.timing()
             say(
@@ -149,18 +157,15 @@ def _real_time(config: SimConfig, safety: SafetyLimits) -> Backend:
 
 
 def _open(
-    path: Path, simulated: bool, simulation: SimConfig, ended: threading.Event | None, opened: contextlib.ExitStack
+    path: Path, simulated: bool, simulation: SimConfig, opened: contextlib.ExitStack
 ) -> tuple[RobotFile, HardwarePlant]:
-    """The robot that a file describes, or its simulated devices; ``opened`` ends these.
-
-    ended: ends the wait for a person, None where nobody is asked.
-    """
+    """The robot that a file describes, or its simulated devices; ``opened`` ends these."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     file, task = read_robot(path), load_task(simulation.task)
     config = hardware_config(file, task)
     if not simulated:
-        confirm = ask(ended) if file.reset.confirm and ended is not None else None
-        return file, open_plant(file, config, open_cameras(file), confirm)
+        file.check_speeds()
+        return file, open_plant(file, config, open_cameras(file))
     if simulation.observation == "privileged":
         file = replace(file, cameras={})
     world = SimulatedHardware(file, config, simulation)
@@ -182,19 +187,24 @@ def _check_flags(config: Path, simulated: bool, sim: SimConfig, safety: SafetyLi
             raise DexloopError(f"--sim.{field.name.replace('_', '-')} does nothing to --robot rm65-inspire{instead}")
 
 
-def _wait_for_the_end(ended: threading.Event, backend: Backend) -> None:
-    """Until Ctrl-C or a termination signal; says meanwhile when the robot does not move any more, and why."""
+def _catch_the_end(ended: threading.Event) -> None:
+    """Ctrl-C, a termination signal and the end of the terminal set ``ended``, before anybody can move the robot."""
 
     def end(number: int, frame: object) -> None:
         ended.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
+
+
+def _wait_for_the_end(ended: threading.Event, backend: Backend, log: ServiceLog) -> None:
+    """Until ``ended``; says meanwhile when the robot stops, and why."""
     before: str | None = None
     while not ended.wait(_LOOK_SECONDS):
         halted = backend.halted if isinstance(backend, RealTime) else None
         if halted != before:
-            say(f"at rest: {halted}" if halted else "armed again")
+            policy = f" (policy {log.policy_version})" if log.policy_version else ""
+            say(f"{time.strftime('%H:%M:%S')} {f'at rest: {halted}{policy}' if halted else 'armed again'}")
         before = halted
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
+import os
 import queue
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
@@ -525,9 +529,56 @@ def test_the_controllers_terminal_says_why_nothing_moves() -> None:
     with command() as (child, address), contextlib.closing(GrpcEnv(address)) as env:
         assert child.stderr is not None
         env.stop()
-        assert "at rest: the robot is stopped" in child.stderr.readline()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d at rest: the robot is stopped.*\n", child.stderr.readline())
         env.rearm()
-        assert child.stderr.readline() == "armed again\n"
+        assert re.fullmatch(r"\d\d:\d\d:\d\d armed again\n", child.stderr.readline())
+
+
+def test_the_controllers_terminal_says_whose_action_went_before_and_what_was_refused() -> None:
+    with command() as (child, address), contextlib.closing(GrpcEnv(address)) as env:
+        assert child.stderr is not None
+        env.announce(4_000)
+        env.reset(seed=1)
+        env.step(STILL)
+        for _ in range(2):
+            time.sleep(0.3)
+            assert env._stream is not None
+            # An action that was under way for too long.
+            late = env._stream.exchange(STILL, time.monotonic() + env._clock - 1.0, 0.2, 4_000)
+            assert "expired" in late.refused
+        env.stop()
+        assert "at rest: the robot is stopped" in (said := child.stderr.readline()) and said.endswith("(policy 4000)\n")
+        child.send_signal(signal.SIGINT)
+        assert "2 actions refused: expired … ms ago\n" in child.communicate(timeout=20)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_the_controller_the_robot_brakes_first(number: signal.Signals) -> None:
+    with command() as (child, address), contextlib.closing(GrpcEnv(address)) as env:
+        env.reset(seed=1)
+        env.step(FORWARD)
+        child.send_signal(number)
+        report = child.communicate(timeout=20)[1]
+    assert child.returncode == 0 and "control periods" in report
+
+
+def test_a_terminal_that_goes_takes_the_controller_to_its_end() -> None:
+    # As a broken ssh connection does it: the terminal is gone, and nobody can be told anything any more.
+    terminal, its = os.openpty()
+    line = [sys.executable, "-m", "dexloop", "serve", "--real-time", "--observation", "privileged", "--bind"]
+    child = subprocess.Popen(
+        [*line, "127.0.0.1:0"], stdin=its, stderr=its, start_new_session=True, preexec_fn=_take_the_terminal
+    )
+    os.close(its)
+    said = b""
+    while b"ends it" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    assert child.wait(timeout=20) in (0, 1)
+
+
+def _take_the_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def fault_of(backend: RealTime, driver: Driver) -> str:

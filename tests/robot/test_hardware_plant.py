@@ -20,6 +20,7 @@ from dexloop.robot.drivers.inspire.hand import HandConfig, InspireHand
 from dexloop.robot.drivers.inspire.serial_line import SerialLine
 from dexloop.robot.drivers.realman import RealmanArm
 from dexloop.robot.hardware_plant import HardwareConfig, HardwarePlant
+from dexloop.robot.person import Person
 from dexloop.robot.plant import PlantState, Setpoint
 from dexloop.robot.polling import Poller
 from dexloop.robot.safety import SafetyLimits
@@ -65,28 +66,36 @@ class Spy(HardwarePlant):
         return np.array([np.concatenate([s.joints, s.fingers]) for s in self.given])
 
 
-class Confirmation:
-    """A person who places the object, or stops the robot meanwhile."""
+class Placer(Person):
+    """A person who places the object at once, or does something else before they are looked after again."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        super().__init__("nowhere")
+        self.asked: list[str] = []
         self.does: Callable[[], None] = lambda: None
 
-    def __call__(self) -> None:
-        self.asked += 1
-        self.does()
+    def ask(self, question: str, check: Callable[[], None]) -> None:
+        self.asked.append(question)
+        if "object" in question:
+            self.does()
+        check()
+
+    @property
+    def placed(self) -> int:
+        """How often they were asked to put the object back."""
+        return sum("object" in question for question in self.asked)
 
 
 @pytest.fixture
-def person() -> Confirmation:
-    return Confirmation()
+def person() -> Placer:
+    return Placer()
 
 
 @contextlib.contextmanager
 def robot(
     cameras: Sequence[Camera] = (),
     config: HardwareConfig = CONFIG,
-    person: Confirmation | None = None,
+    person: Placer | None = None,
     at: FloatArray = AWAY,
 ) -> Iterator[Devices]:
     """A controller whose arm is away from home."""
@@ -94,9 +103,9 @@ def robot(
     with RealmanSimulator(KinematicPlant(at)) as simulator, serve_eb90(model, faults, LineTiming()) as server:
         arm = RealmanArm("127.0.0.1", simulator.port, 0, timeout=2.0, stale=2.0)
         hand = InspireHand(SerialLine(server.path), None, HandConfig(timeout=2.0))
-        plant = Spy(arm, hand, cameras, config, person)
+        plant = Spy(arm, hand, cameras, config)
         plant.given = []
-        backend = RealTime(plant, CONTROL)
+        backend = RealTime(plant, CONTROL, person)
         try:
             yield Devices(simulator, model, faults, plant, backend)
         finally:
@@ -104,7 +113,7 @@ def robot(
 
 
 @pytest.fixture
-def devices(person: Confirmation) -> Iterator[Devices]:
+def devices(person: Placer) -> Iterator[Devices]:
     with robot(person=person) as devices:
         yield devices
 
@@ -114,11 +123,11 @@ def drive(driver: Driver, action: FloatArray, periods: int) -> None:
         assert driver.step(action).fault is None
 
 
-def test_reset_opens_retreats_and_goes_home_within_every_limit(devices: Devices, person: Confirmation) -> None:
+def test_reset_opens_retreats_and_goes_home_within_every_limit(devices: Devices, person: Placer) -> None:
     assert devices.plant.tick == pytest.approx(0.02)
     driver = Driver(devices.backend)
     sample = driver.reset(1)
-    assert person.asked == 1
+    assert person.placed == 1
     np.testing.assert_allclose(devices.plant.state().joints, HOME, atol=0.01)
     np.testing.assert_allclose(sample.proprio[:6], 0.0, atol=0.01)
     np.testing.assert_allclose(sample.proprio[18:24], OPEN, atol=2e-3)
@@ -215,22 +224,22 @@ def rested(devices: Devices) -> np.ndarray:
     return path
 
 
-def test_stop_ends_the_way_home_and_the_wait_for_the_person(devices: Devices, person: Confirmation) -> None:
+def test_stop_ends_the_way_home_and_the_wait_for_the_person(devices: Devices, person: Placer) -> None:
     driver = Driver(devices.backend)
     stopping = threading.Timer(0.3, devices.backend.stop)
     stopping.start()
     with pytest.raises(DexloopError, match="stopped"):
         driver.reset(1)
-    assert person.asked == 0
+    assert person.placed == 0
     rested(devices)
     devices.backend.rearm()
     person.does = devices.backend.stop
     with pytest.raises(DexloopError, match="stopped"):
         driver.reset(1)
-    assert person.asked == 1
+    assert person.placed == 1
 
 
-def test_who_is_gone_before_the_scene_is_confirmed_gets_no_episode(devices: Devices, person: Confirmation) -> None:
+def test_who_is_gone_before_the_scene_is_confirmed_gets_no_episode(devices: Devices, person: Placer) -> None:
     driver = Driver(devices.backend)
     person.does = devices.backend.detach
     with pytest.raises(DexloopError, match="nobody controls the robot any more"):
@@ -239,13 +248,13 @@ def test_who_is_gone_before_the_scene_is_confirmed_gets_no_episode(devices: Devi
     assert Driver(devices.backend).reset(2).fault is None
 
 
-def test_who_is_gone_ends_the_way_home(devices: Devices, person: Confirmation) -> None:
+def test_who_is_gone_ends_the_way_home(devices: Devices, person: Placer) -> None:
     driver = Driver(devices.backend)
     leaving = threading.Timer(0.3, devices.backend.detach)
     leaving.start()
     with pytest.raises(DexloopError, match="nobody controls the robot any more"):
         driver.reset(1)
-    assert person.asked == 0
+    assert person.placed == 0
     path = rested(devices)
     assert np.abs(path[-1][:6] - HOME).max() > 0.05, "it is not at home"
 

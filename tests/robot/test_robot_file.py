@@ -50,6 +50,16 @@ def test_the_smallest_file_has_the_default_of_everything_else(file: Path) -> Non
         np.testing.assert_allclose(getattr(robot.safety, name), getattr(SafetyLimits(), name), rtol=1e-12)
 
 
+def test_a_real_robot_moves_only_as_fast_as_its_file_says(file: Path) -> None:
+    with pytest.raises(DexloopError, match="gives no joint_speed, point_speed, contact_speed, finger_speed"):
+        read(file, SMALLEST).check_speeds()
+    some = "[safety]\njoint_speed = 20.0\npoint_speed = 0.3\ncontact_speed = 0.1\n"
+    with pytest.raises(DexloopError, match="gives no finger_speed, which would mean full speed"):
+        read(file, SMALLEST + some).check_speeds()
+    read(file, SMALLEST + some + "finger_speed = 0.5\n").check_speeds()
+    read_robot(EXAMPLE).check_speeds()
+
+
 def test_every_limit_has_a_key() -> None:
     elsewhere = {"joint_range", "workspace_low", "workspace_high", "chest"}
     assert set(_SAFETY) | elsewhere == set(SafetyLimits.__dataclass_fields__)

@@ -121,6 +121,7 @@ def test_deadline_comes_through(address: str) -> None:
         ({"values": []}, "0 values"),
         ({"valid_for": 0.0}, "valid for 0 s"),
         ({"valid_for": 1e9}, "valid for 1e+09 s"),
+        ({"valid_for": 0.6}, "valid for 0.6 s; give more than 0 and at most 0.5"),
         ({"issued_at": float("nan")}, "valid for"),
         ({"issued_at": -1e9}, "expired"),
         ({"issued_at": 1e12}, "in the future"),
@@ -147,11 +148,11 @@ def test_duplicates_and_stragglers_are_never_executed(line: Line) -> None:
 
 def test_refusals_name_what_is_wrong() -> None:
     action = pb.Action(sequence=7, issued_at=10.0, valid_for=0.2, values=STILL)
-    assert refusal(action, 12, last=6, now=10.1) is None
-    assert refusal(action, 12, last=6, now=9.6) is None
-    assert refusal(action, 12, last=6, now=9.4) == "issued 0.6 s in the future: the clocks differ"
-    assert refusal(action, 12, last=6, now=10.3) == "expired 100 ms ago"
-    assert refusal(action, 12, last=7, now=10.1) == "sequence 7 after 7: duplicate or out of order"
+    assert refusal(action, 12, last=6, now=10.1, longest=0.5) is None
+    assert refusal(action, 12, last=6, now=9.6, longest=0.5) is None
+    assert refusal(action, 12, last=6, now=9.4, longest=0.5) == "issued 0.6 s in the future: the clocks differ"
+    assert refusal(action, 12, last=6, now=10.3, longest=0.5) == "expired 100 ms ago"
+    assert refusal(action, 12, last=7, now=10.1, longest=0.5) == "sequence 7 after 7: duplicate or out of order"
 
 
 def test_one_client_at_a_time_and_the_next_when_it_is_gone(address: str, line: Line) -> None:

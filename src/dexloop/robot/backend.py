@@ -92,4 +92,11 @@ class Backend(Protocol):
 
     def rearm(self) -> None: ...
 
+    def confirm(self) -> str:
+        """Somebody has done what a person is asked for before an episode; returns that.
+
+        Raises DexloopError where nothing is asked.
+        """
+        ...
+
     def close(self) -> None: ...

@@ -66,6 +66,17 @@ def check_arm_state(arm: RealmanArm, stale: float) -> list[Finding]:
     ]
 
 
+def check_speeds(file: RobotFile, *, simulated: bool = False) -> Finding:
+    """Whether the file says how fast a real robot may be; simulated devices may be as fast as they are."""
+    limits = file.safety
+    said = f"joints {math.degrees(limits.joint_speed):.0f} degrees/s, arm and hand {limits.point_speed:g} m/s"
+    try:
+        file.check_speeds()
+    except DexloopError as error:
+        return Finding("speed limits", simulated, said, "" if simulated else str(error))
+    return Finding("speed limits", True, said)
+
+
 def check_joints(joints: Array, joint_range: Sequence[float]) -> Finding:
     """Whether joints (6,) [rad] are within +-joint_range (6,) [rad]."""
     beyond = [i + 1 for i, (q, most) in enumerate(zip(joints, joint_range, strict=True)) if abs(q) > most]

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dexloop.errors import DexloopError, RobotFault
+from dexloop.progress import say
 from dexloop.robot.backend import Sample
 from dexloop.robot.config import ClientSecurity
 from dexloop.robot.messages import MOST_BYTES, sample_of, spec_of
@@ -30,11 +31,16 @@ _OPTIONS = [
     # A controller that was started again is found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # While a person is waited for, nothing else tells that the controller's machine is gone.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 _ANSWER_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
-# A person may have to put the object back.
-_RESET_SECONDS = 600.0
+# A person may have to put the object back, and may be away: a reset takes as long as it takes, with a word after [s].
+_PATIENCE = 60.0
 # An action is worth executing for this many control periods after it was chosen.
 _VALID_PERIODS = 2.0
 # The newest observations that a client keeps for whoever steps.
@@ -64,6 +70,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self._stub = rpc.RobotStub(self._channel)
         self._stream: _Stream | None = None
         self._last: Sample | None = None
+        self._version = 0
         self._ask = ask
         try:
             description = self._stub.Describe(pb.DescribeRequest(), timeout=_ANSWER_SECONDS, metadata=self._metadata)
@@ -98,9 +105,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         try:
             self._set_clock()
             stream = self._connected()
-            answer = self._stub.Reset(
-                pb.ResetRequest(lease=stream.lease, seed=seed), timeout=_RESET_SECONDS, metadata=self._metadata
-            )
+            answer = self._patiently(pb.ResetRequest(lease=stream.lease, seed=seed))
         except grpc.RpcError as error:
             # A robot that is stopped is still ours; one that does not answer is not.
             if error.code() not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED):  # type: ignore[attr-defined]
@@ -109,6 +114,18 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         sample = sample_of(answer)
         stream.forget(sample.seconds)
         return sample
+
+    def _patiently(self, request: pb.ResetRequest) -> pb.Observation:
+        """The answer to a reset, however long a person takes at the robot."""
+        call = self._stub.Reset.future(request, metadata=self._metadata)
+        try:
+            return call.result(timeout=_PATIENCE)
+        except grpc.FutureTimeoutError:
+            say("waiting for the robot's reset; does its controller ask somebody to confirm something?")
+            return call.result()
+        finally:
+            # Ctrl-C ends the wait as well.
+            call.cancel()
 
     def _have_mended(self, ask: Callable[[str], None], fault: RobotFault) -> None:
         while True:
@@ -125,7 +142,7 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
             raise DexloopError(f"grpc://{self._address}: reset the robot before the first step")
         valid = _VALID_PERIODS / self.robot_spec.control_hz
         try:
-            answer = self._stream.exchange(clean, time.monotonic() + self._clock, max(valid, 0.1))
+            answer = self._stream.exchange(clean, time.monotonic() + self._clock, max(valid, 0.1), self._version)
         except _Lost as error:
             self._drop()
             return self._faulty(f"connection to the robot lost: {error}")
@@ -134,6 +151,10 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         sample = self._last = sample_of(answer)
         success = sample.truth is not None and sample.truth.success
         return self._observation(sample), float(success), False, sample.truncated, self._info(sample)
+
+    def announce(self, policy_version: int) -> None:
+        """Actions carry this version of the policy from now on."""
+        self._version = policy_version
 
     def hold(self) -> dict[str, Any]:
         """Rest for one control period; raises RobotFault where that goes wrong."""
@@ -164,6 +185,14 @@ class GrpcEnv(gymnasium.Env[dict[str, Any], FloatArray]):
             self._stub.Rearm(pb.RearmRequest(lease=lease), timeout=_ANSWER_SECONDS, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(error) from None
+
+    def confirm(self) -> str:
+        """Say that what a reset asks of a person is done; returns that. Raises DexloopError where nothing is asked."""
+        try:
+            answer = self._stub.Confirm(pb.ConfirmRequest(), timeout=_ANSWER_SECONDS, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+        return answer.question
 
     def close(self) -> None:
         """Give control back; the robot holds."""
@@ -242,10 +271,12 @@ class _Stream:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def exchange(self, values: FloatArray, issued_at: float, valid_for: float) -> pb.Observation:
+    def exchange(self, values: FloatArray, issued_at: float, valid_for: float, version: int = 0) -> pb.Observation:
         """Send an action and return the first observation that has it behind it, or its refusal."""
         self._sequence += 1
-        action = pb.Action(sequence=self._sequence, issued_at=issued_at, valid_for=valid_for, values=values)
+        action = pb.Action(
+            sequence=self._sequence, policy_version=version, issued_at=issued_at, valid_for=valid_for, values=values
+        )
         self._outbox.put(action)
         until = time.monotonic() + _ANSWER_SECONDS
         while True:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from dexloop.errors import DexloopError, RobotFault
 from dexloop.robot.backend import Command, Deliver, Sample
@@ -15,10 +17,17 @@ from dexloop.robot.jobs import Jobs
 from dexloop.robot.motion import Motion
 from dexloop.robot.observer import Observer, spec_of
 from dexloop.robot.orders import ABANDONED, Orders
+from dexloop.robot.person import Person
 from dexloop.robot.plant import Plant, Setpoint
 from dexloop.robot.schedule import Schedule, Timing
 from dexloop.sim.control import ActionCodec
 from dexloop.types import FloatArray, RobotSpec
+
+# What a person is asked before the robot moves where somebody may stand, and once it is at home.
+_KEEP_AWAY = "the robot is about to go to its start: keep your hands away"
+_PLACE = "put the object where the task starts, keep your hands away"
+# A reset whose client is gone ends sooner than this [s].
+_RESET_ENDS = 1.0
 
 
 class RealTime:
@@ -30,12 +39,16 @@ class RealTime:
     the deadline and in a fault the robot brakes within its limits and rests. A fault stays until ``rearm``, and voids
     the episode.
 
+    person: who is asked to put the object back once the robot is at home; None where nobody is. They may be at it when
+    their answer is waited for no longer, and nobody knows who stands where when the controller begins: a reset then
+    asks them before it moves anything.
+
     Raises DexloopError for a plant whose tick does not divide the control period, and where it cannot begin.
     """
 
     real_time = True
 
-    def __init__(self, plant: Plant, config: ControlConfig) -> None:
+    def __init__(self, plant: Plant, config: ControlConfig, person: Person | None = None) -> None:
         period = 1.0 / config.control_hz
         per_period = round(period / plant.tick)
         if per_period < 1 or abs(per_period * plant.tick - period) > 1e-6 * period:
@@ -43,6 +56,9 @@ class RealTime:
                 f"{config.control_hz:g} Hz: a control period is no whole number of ticks of {plant.tick:g} s"
             )
         self._plant, self._config, self._safety = plant, config, config.safety
+        self._person = person
+        self._somebody_near = person is not None
+        self._resetting = threading.Lock()
         self._codec = ActionCodec(config.action, config.limits, period)
         self._schedule = Schedule(plant.tick, per_period)
         self._state = plant.state()
@@ -102,12 +118,22 @@ class RealTime:
     def reset(self, seed: int) -> Sample:
         """Go home, have the scene confirmed and start an episode.
 
-        Raises RobotFault while stopped or in a fault, and DexloopError where whoever asked for it is gone meanwhile.
+        Raises RobotFault while stopped or in a fault, and DexloopError where whoever asked for it is gone meanwhile,
+        and while another reset is under way.
         """
-        home, prepared = self._jobs.ask(self._go_home)
-        home.result()
-        self._plant.confirm()
-        return self._jobs.ask(lambda: self._start(seed, prepared))
+        with self._only_reset():
+            prepared = self._orders.prepare()
+            if self._somebody_near:
+                self._ask(_KEEP_AWAY, prepared)
+            self._jobs.ask(lambda: self._go_home(prepared)).result()
+            self._ask(_PLACE, prepared)
+            return self._jobs.ask(lambda: self._start(seed, prepared))
+
+    def confirm(self) -> str:
+        """Answer for the person; returns what they were asked, and raises DexloopError where that was nothing."""
+        if self._person is None:
+            raise DexloopError("this robot asks nobody before an episode")
+        return self._person.confirm()
 
     def hold(self) -> Sample:
         """Brake and rest for a whole control period; the deadline does not come nearer."""
@@ -130,6 +156,29 @@ class RealTime:
         self._closing.set()
         self._thread.join()
         self._courier.shutdown()
+
+    @contextmanager
+    def _only_reset(self) -> Generator[None]:
+        if not self._resetting.acquire(timeout=_RESET_ENDS):
+            raise DexloopError("the robot is being reset already")
+        try:
+            yield
+        finally:
+            self._resetting.release()
+
+    def _ask(self, question: str, prepared: int) -> None:
+        """Wait for the person, as long as who ``prepared`` this episode still wants it and the robot may move."""
+        if self._person is None:
+            return
+
+        def check() -> None:
+            if self._closing.is_set():
+                raise DexloopError("the controller ends")
+            self._orders.check_waiting(prepared)
+
+        self._somebody_near = True
+        self._person.ask(question, check)
+        self._somebody_near = False
 
     # From here on: in the control thread.
 
@@ -227,9 +276,9 @@ class RealTime:
             if periods == 0:
                 future.set_result(sample)
 
-    def _go_home(self) -> tuple[Future[None], int]:
-        prepared = self._orders.prepare()
-        return self._homing.begin(), prepared
+    def _go_home(self, prepared: int) -> Future[None]:
+        self._orders.depart(prepared)
+        return self._homing.begin()
 
     def _start(self, seed: int, prepared: int) -> Sample:
         self._orders.check_waiting(prepared)

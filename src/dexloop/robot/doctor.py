@@ -75,6 +75,7 @@ def examine_robot(path: Path, task: Task, directory: Path, *, simulated: bool = 
     findings += [
         Finding("robot file", True, os.fspath(path)),
         checks.check_hour(file, directory),
+        checks.check_speeds(file, simulated=simulated),
         checks.check_start(config, file),
         checks.check_hand_calibration(file, simulated=simulated),
     ]

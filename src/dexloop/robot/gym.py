@@ -5,7 +5,7 @@ An environment may offer more than Gymnasium asks, and gets defaults for what it
 - ``robot_spec``: its RobotSpec (action groups, names, rates). Policies do not see proprioception whose name there
   begins with "target_" (what was commanded) or is "remaining_time" (``CloningConfig.policy_ignores``);
 - ``hold()``: rest for one control period and return an observation, or raise dexloop.errors.RobotFault; ``stop()``,
-  ``rearm()``;
+  ``rearm()``; ``announce(policy_version)``: which version of the policy acts from now on;
 - ``info["executed"]``: the action after every limit, in units of its action space;
 - ``info["is_success"]`` or ``info["success"]``: its own verdict; ``info["fault"]``: a fault's name.
 
@@ -144,6 +144,12 @@ class GymRobot:
     def rearm(self) -> None:
         """The environment's ``rearm()``, where it has one."""
         self._call("rearm")
+
+    def announce(self, policy_version: int) -> None:
+        """The environment's ``announce()``, where it has one."""
+        function: Callable[[int], object] | None = self._optional("announce")
+        if function is not None:
+            function(policy_version)
 
     def close(self) -> None:
         self._env.close()

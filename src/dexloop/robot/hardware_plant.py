@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -87,10 +87,9 @@ class World(Protocol):
 class HardwarePlant:
     """Reads hand and cameras in threads of their own, since a slow one must not delay the arm; owns all devices.
 
-    confirm: returns when the object is where an episode starts; None continues at once. world: around simulated
-    devices. hand_views: second pictures NAME_hand, by the names of the cameras that they are cut from. Give an arm
-    whose driver paces its commands the period ``tick_for(control_hz, arm.period)``. Raises DeviceError where a device
-    does not answer.
+    world: around simulated devices. hand_views: second pictures NAME_hand, by the names of the cameras that they are
+    cut from. Give an arm whose driver paces its commands the period ``tick_for(control_hz, arm.period)``. Raises
+    DeviceError where a device does not answer.
     """
 
     name = "hardware"
@@ -101,13 +100,12 @@ class HardwarePlant:
         hand: Hand,
         cameras: Sequence[Camera],
         config: HardwareConfig,
-        confirm: Callable[[], None] | None = None,
         world: World | None = None,
         hand_views: Mapping[str, HandView] | None = None,
     ) -> None:
         self._hand_views = hand_views or {}
         self._arm, self._hand, self._cameras, self._config = arm, hand, cameras, config
-        self._confirm, self._world = confirm, world
+        self._world = world
         self.tick = tick_for(config.control_hz, arm.period)
         self.kinematics = config.kinematics()
         self._wanted: Array | None = None
@@ -202,11 +200,6 @@ class HardwarePlant:
                 "move the arm up by hand"
             )
         return [*way, Setpoint(home, opened)]
-
-    def confirm(self) -> None:
-        """Wait for whoever places the object."""
-        if self._confirm is not None:
-            self._confirm()
 
     def reset(self, seed: int) -> Setpoint:
         """It is at home already; a simulated world has its object put back."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dexloop.errors import DexloopError
 from dexloop.robot.backend import Command, Deliver, Sample, Truth
 from dexloop.robot.devices import Frame
 from dexloop.sim.env import DexEnv
@@ -72,6 +73,10 @@ class Lockstep:
     def rearm(self) -> None:
         """Take actions again."""
         self._env.rearm()
+
+    def confirm(self) -> str:
+        """Nobody is ever asked."""
+        raise DexloopError("a simulation asks nobody before an episode")
 
     def close(self) -> None:
         """Free what the environment holds, in the thread that has it."""

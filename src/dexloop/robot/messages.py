@@ -21,7 +21,6 @@ ImageForm = Literal["raw", "jpeg"]
 MOST_BYTES = 16 * 2**20
 """The largest message either side takes."""
 _MOST_PIXELS = 4096 * 4096
-_LONGEST_VALIDITY = 10.0
 # Clients know the robot's clock to within half a round trip; a clock farther ahead than this is wrong [s].
 _AHEAD = 0.5
 # Pictures are small: threads take longer to start than to work, and far longer on a busy machine. From PyAV 17 on a
@@ -78,10 +77,10 @@ def spec_of(description: pb.Description) -> RobotSpec:
     )
 
 
-def refusal(action: pb.Action, size: int, last: int, now: float) -> str | None:
+def refusal(action: pb.Action, size: int, last: int, now: float, longest: float) -> str | None:
     """Why an action must not be executed, in words; None where it may be.
 
-    last: the sequence number before it; now: robot time [s].
+    last: the sequence number before it; now: robot time [s]; longest: for which an action may be valid [s].
     """
     if action.sequence <= last:
         return f"sequence {action.sequence} after {last}: duplicate or out of order"
@@ -89,8 +88,8 @@ def refusal(action: pb.Action, size: int, last: int, now: float) -> str | None:
         return f"{len(action.values)} values, not {size}"
     if not all(math.isfinite(v) for v in action.values):
         return "values that are not finite"
-    if not 0.0 < action.valid_for <= _LONGEST_VALIDITY or not math.isfinite(action.issued_at):
-        return f"valid for {action.valid_for:g} s; give more than 0 and at most {_LONGEST_VALIDITY:g}"
+    if not 0.0 < action.valid_for <= longest or not math.isfinite(action.issued_at):
+        return f"valid for {action.valid_for:g} s; give more than 0 and at most {longest:g}"
     # From the future: one of the two clocks is wrong, and nobody knows how old the action is.
     age = now - action.issued_at
     if age < -_AHEAD:

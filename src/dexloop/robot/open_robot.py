@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -62,7 +62,6 @@ def open_plant(
     file: RobotFile,
     config: HardwareConfig,
     cameras: Sequence[KnownCamera],
-    confirm: Callable[[], None] | None = None,
     world: World | None = None,
 ) -> HardwarePlant:
     """Connect to arm and hand; the plant owns them and the cameras. Raises DexloopError where one does not answer."""
@@ -75,7 +74,7 @@ def open_plant(
         opened.callback(arm.close)
         hand = open_hand(file.hand, arm)
         opened.callback(hand.close)
-        plant = HardwarePlant(arm, hand, cameras, config, confirm, world, hand_views(file.cameras, cameras))
+        plant = HardwarePlant(arm, hand, cameras, config, world, hand_views(file.cameras, cameras))
         opened.pop_all()
     return plant
 

@@ -123,8 +123,15 @@ class Orders:
         """
         with self._lock:
             self._check_armed()
-            self._running, self._pending, self._rest_asked = False, None, False
+            self._running, self._pending = False, None
             return self._gone
+
+    def depart(self, prepared: int) -> None:
+        """The way home begins, for whoever ``prepared`` an episode; raises as ``check_waiting`` does."""
+        with self._lock:
+            self._check_waiting(prepared)
+            # Of whoever had control before; who has it now was there when this was checked.
+            self._rest_asked = False
 
     def begin(self, prepared: int | None = None) -> None:
         """An episode begins, for whoever had control when it was ``prepared``.

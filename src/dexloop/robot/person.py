@@ -14,23 +14,49 @@ from dexloop.progress import say
 _LOOK_SECONDS = 0.2
 
 
-def ask(ended: threading.Event) -> Callable[[], None]:
-    """A function that waits until a person at this terminal presses Enter, which they do once the object is in place.
+class Person:
+    """Whoever is beside the robot: answers at this terminal with Enter, or from another one with ``dexloop confirm``.
 
-    ended: set where nobody needs to wait any more; the function raises DexloopError then. Raises DexloopError where
-    there is no terminal to ask at.
+    elsewhere: the command that answers from another terminal, for people. Without a terminal here it is the only way.
     """
-    if not sys.stdin.isatty():
-        raise DexloopError("[reset] confirm = true asks a person, and there is no terminal here; write false")
 
-    def confirm() -> None:
-        _forget_what_was_typed()
-        say("put the object where the task starts, keep your hands away, then press Enter")
-        while not _pressed_enter(_LOOK_SECONDS):
-            if ended.is_set():
-                raise DexloopError("the controller ends")
+    def __init__(self, elsewhere: str) -> None:
+        self._elsewhere = elsewhere
+        self._lock = threading.Lock()
+        self._question: str | None = None
+        self._answered = threading.Event()
 
-    return confirm
+    def ask(self, question: str, check: Callable[[], None]) -> None:
+        """Return once somebody has confirmed what ``question`` asks for. One thread at a time.
+
+        check: called every 0.2 s; raises DexloopError where nobody needs the answer any more, which ends the wait.
+        """
+        terminal = _has_terminal()
+        with self._lock:
+            self._question = question
+            self._answered.clear()
+        if terminal:
+            _forget_what_was_typed()
+        say(f"{question}, then {'press Enter or run' if terminal else 'run'}: {self._elsewhere}")
+        try:
+            while not (self._answered.is_set() or (terminal and _pressed_enter(_LOOK_SECONDS))):
+                if not terminal:
+                    self._answered.wait(_LOOK_SECONDS)
+                check()
+        except DexloopError as error:
+            say(f"no answer is needed any more: {error}")
+            raise
+        finally:
+            with self._lock:
+                self._question = None
+
+    def confirm(self) -> str:
+        """Answer from elsewhere; returns the question. Raises DexloopError where nothing is asked."""
+        with self._lock:
+            if self._question is None:
+                raise DexloopError("nobody is asked to confirm anything at present")
+            self._answered.set()
+            return self._question
 
 
 def ask_to_look() -> Callable[[str], None] | None:
@@ -38,8 +64,12 @@ def ask_to_look() -> Callable[[str], None] | None:
 
     None where there is no terminal to ask at.
     """
+    return _have_looked if _has_terminal() else None
+
+
+def _has_terminal() -> bool:
     # A program that was started with its input closed has none at all.
-    return _have_looked if sys.stdin is not None and sys.stdin.isatty() else None
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _have_looked(fault: str) -> None:

@@ -35,7 +35,7 @@ class PlantState:
 
 
 class Plant(Protocol):
-    """A robot without a mind of its own. The controller calls everything but ``confirm`` and ``rearm`` from one thread.
+    """A robot without a mind of its own. The controller calls everything but ``rearm`` from one thread.
 
     Raises DeviceError where a device does not answer, which the controller makes a fault of.
     """
@@ -89,10 +89,6 @@ class Plant(Protocol):
         """Where to pass from these joints (6,) and fingers (6,) on the way to a start state; the controller goes there
         straight, within every limit, at ``homing_speed``. straight: by no detour, since one was blocked. Raises
         DexloopError where there is no way."""
-        ...
-
-    def confirm(self) -> None:
-        """Wait until the scene is as it must be for an episode; from the caller's thread, for as long as it takes."""
         ...
 
     def reset(self, seed: int) -> Setpoint:

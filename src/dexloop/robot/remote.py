@@ -1,10 +1,10 @@
-"""``dexloop stop`` and ``dexloop rearm``: a robot behind its controller, from any terminal that may reach it."""
+"""``dexloop stop``, ``rearm`` and ``confirm``: a robot behind its controller, from any terminal that may reach it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
 from tyro.conf import Positional, arg
@@ -16,12 +16,13 @@ from dexloop.robot.client import GrpcEnv
 from dexloop.robot.config import ClientSecurity
 
 Address = Annotated[str, Positional, arg(metavar="HOST:PORT", help="Of the controller, with or without grpc://.")]
+Done = TypeVar("Done")
 _SECURITY = ClientSecurity()
 
 
 def main(verb: str, arguments: Sequence[str]) -> int:
-    """Run ``stop`` or ``rearm``; the exit code is 0 where it is done, and 1 otherwise."""
-    commands: dict[str, Callable[..., None]] = {"stop": stop, "rearm": rearm}
+    """Run ``stop``, ``rearm`` or ``confirm``; the exit code is 0 where it is done, and 1 otherwise."""
+    commands: dict[str, Callable[..., None]] = {"stop": stop, "rearm": rearm, "confirm": confirm}
     try:
         tyro.cli(commands[verb], prog=f"dexloop {verb}", args=list(arguments), registry=flags_of_configurations())
     except DexloopError as error:
@@ -52,6 +53,16 @@ def rearm(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
     say("armed again; it moves when a client does")
 
 
-def _do(act: Callable[[GrpcEnv], None], address: str, security: ClientSecurity) -> None:
+def confirm(address: Address, grpc: ClientSecurity = _SECURITY) -> None:
+    """Say that the object is in place and nobody near, as Enter at the terminal of dexloop serve does.
+
+    Args:
+        address: Of the controller.
+        grpc: What the controller asks of its clients.
+    """
+    say(f"confirmed: {_do(GrpcEnv.confirm, address, grpc)}")
+
+
+def _do(act: Callable[[GrpcEnv], Done], address: str, security: ClientSecurity) -> Done:
     with closing(GrpcEnv(address.removeprefix("grpc://"), security)) as robot:
-        act(robot)
+        return act(robot)

@@ -35,6 +35,8 @@ _REACH = 2.0
 _EXCHANGE = 0.2
 # Slower fingers press less beyond the force at which they stop, and at full speed that is a multiple of it.
 _FINGER_SPEED, _FINGER_FORCE = 0.3, 3.0
+# Without these keys of [safety] a robot moves at full speed, which nobody shall have chosen by leaving a section out.
+_SPEEDS = ("joint_speed", "point_speed", "contact_speed", "finger_speed")
 # What a number in [safety] is there, and dexloop's unit over it: key: (unit, lowest, highest, scale).
 _SAFETY: Mapping[str, tuple[str, float, float, float]] = {
     "joint_speed": ("degrees/s", 1.0, 180.0, math.pi / 180.0),
@@ -127,7 +129,10 @@ class ResetSection:
 
 @dataclass(frozen=True, slots=True)
 class RobotFile:
-    """The contents of the file, checked. stale [s]: age at which what a device says is a fault."""
+    """The contents of the file, checked. stale [s]: age at which what a device says is a fault.
+
+    unlimited: keys of speeds in [safety] that the file does not give, which are full speed then.
+    """
 
     arm: ArmSection
     hand: HandSection
@@ -136,6 +141,15 @@ class RobotFile:
     safety: SafetyLimits
     stale: float
     reset: ResetSection
+    unlimited: tuple[str, ...] = ()
+
+    def check_speeds(self) -> None:
+        """Raise DexloopError where the file leaves out a speed: a real robot moves only as fast as somebody wrote."""
+        if self.unlimited:
+            raise DexloopError(
+                f"[safety] gives no {', '.join(self.unlimited)}, which would mean full speed; "
+                "docs/robot.example.toml has values for the first motion"
+            )
 
     def hardware(self, home: tuple[float, ...], fingers: tuple[float, ...]) -> HardwareConfig:
         """How the devices are driven, with a start for where the file gives none: (6,) [rad] and closed fractions."""
@@ -161,7 +175,9 @@ def read_robot(path: Path) -> RobotFile:
     whole = Section(str(path), "", read_toml(path))
     workspace = whole.section("workspace", needed=False)
     control = _control(whole.section("control", needed=False), workspace)
-    safety, stale = _safety(whole.section("safety", needed=False), workspace)
+    section = whole.section("safety", needed=False)
+    unlimited = tuple(key for key in _SPEEDS if not section.has(key))
+    safety, stale = _safety(section, workspace)
     robot = RobotFile(
         arm=_arm(whole.section("arm")),
         hand=_hand(whole.section("hand")),
@@ -170,6 +186,7 @@ def read_robot(path: Path) -> RobotFile:
         safety=safety,
         stale=stale,
         reset=_reset(whole.section("reset")),
+        unlimited=unlimited,
     )
     whole.end()
     return robot

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
+import re
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import grpc
@@ -31,21 +35,45 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_pings_without_data", 0),
+    # Clients ask as well, while they wait for a person.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
 ]
 Done = TypeVar("Done")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # A client that reads slower than the robot shows loses the oldest pictures, not the newest.
 _UNREAD = 4
+# Calls that may take long and are answered at a time. There are more threads than that: however many calls come, and
+# however long a reset takes, one is free for Stop.
+_CALLS = 6
+_THREADS = _CALLS + 2
+# Calls beyond those that are answered end at once; so many may wait for that.
+_MOST_CALLS = 100
+# An action is no use later than this many control periods after it was chosen, nor later than this [s].
+_VALID_PERIODS, _VALID_SECONDS = 4.0, 0.5
+
+
+@dataclass(slots=True)
+class ServiceLog:
+    """What a person may ask afterwards. refused: how many actions were, by reason, with ``…`` for numbers;
+
+    policy_version: of the policy that chose the newest action that was taken, in critic updates, 0 where nobody says.
+    """
+
+    refused: Counter[str] = field(default_factory=Counter[str])
+    policy_version: int = 0
 
 
 class RobotService(rpc.RobotServicer):
-    """Serves a backend to one client at a time."""
+    """Serves a backend to one client at a time; form and log as ``start_server`` has them."""
 
-    def __init__(self, backend: Backend, form: ImageForm = "raw") -> None:
+    def __init__(self, backend: Backend, form: ImageForm = "raw", log: ServiceLog | None = None) -> None:
         self._backend = backend
         self._form: ImageForm = form
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(_CALLS)
         self._lease: str | None = None
         self._sent = 0
+        self._log = log or ServiceLog()
 
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.Description:
         """What the robot is."""
@@ -54,15 +82,17 @@ class RobotService(rpc.RobotServicer):
     def Reset(self, request: pb.ResetRequest, context: grpc.ServicerContext) -> pb.Observation:
         """A start state, for who has the lease."""
         self._check_lease(request.lease, context)
-        return self._answer(context, lambda: self._backend.reset(request.seed))
+        with self._place(context):
+            return self._answer(context, lambda: self._backend.reset(request.seed))
 
     def Hold(self, request: pb.HoldRequest, context: grpc.ServicerContext) -> pb.Observation:
         """One period of rest, for who has the lease."""
         self._check_lease(request.lease, context)
-        return self._answer(context, self._backend.hold)
+        with self._place(context):
+            return self._answer(context, self._backend.hold)
 
     def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopReply:
-        """Anybody may stop the robot."""
+        """Anybody may stop the robot, whatever else goes on."""
         self._backend.stop()
         return pb.StopReply()
 
@@ -70,13 +100,24 @@ class RobotService(rpc.RobotServicer):
         """Motion again, for who has the lease; a stopped robot may also be re-armed while nobody has it."""
         if self._lease is not None:
             self._check_lease(request.lease, context, ": who does must re-arm it, or end first")
-        self._attempt(context, self._backend.rearm)
+        with self._place(context):
+            self._attempt(context, self._backend.rearm)
         return pb.RearmReply()
+
+    def Confirm(self, request: pb.ConfirmRequest, context: grpc.ServicerContext) -> pb.ConfirmReply:
+        """Anybody may say that the object is in place: they are beside the robot, and who controls it may not be."""
+        return pb.ConfirmReply(question=self._attempt(context, self._backend.confirm))
 
     def Control(
         self, request_iterator: Iterator[pb.Action], context: grpc.ServicerContext
     ) -> Generator[pb.Observation]:
         """The lease first, then an observation for every control period and for every action that was refused."""
+        with self._place(context):
+            yield from self._controlled(request_iterator, context)
+
+    def _controlled(
+        self, request_iterator: Iterator[pb.Action], context: grpc.ServicerContext
+    ) -> Generator[pb.Observation]:
         lease = self._take_lease(context)
         outbox: queue.Queue[pb.Observation | None] = queue.Queue()
         self._backend.attach(lambda sample: _put(outbox, self._message(sample)))
@@ -109,11 +150,12 @@ class RobotService(rpc.RobotServicer):
     def _read(self, actions: Iterator[pb.Action], outbox: queue.Queue[pb.Observation | None]) -> None:
         """Pass on every action that may be executed; ends with the stream."""
         last = 0
-        size = self._backend.spec.action.size
+        spec = self._backend.spec
+        longest = max(_VALID_PERIODS / spec.control_hz, _VALID_SECONDS)
         try:
             for action in actions:
                 now = time.monotonic()
-                why = refusal(action, size, last, now)
+                why = refusal(action, spec.action.size, last, now, longest)
                 last = max(last, action.sequence)
                 refuse = functools.partial(self._refuse, outbox, action.sequence)
                 if why is not None:
@@ -123,6 +165,7 @@ class RobotService(rpc.RobotServicer):
                     # A clock that is a little ahead makes no action valid for longer.
                     expires = min(action.issued_at, now) + action.valid_for
                     self._backend.submit(Command(action.sequence, values_of(action), expires, refuse))
+                    self._log.policy_version = action.policy_version
                 except DexloopError as error:
                     refuse(str(error))
         except grpc.RpcError:
@@ -131,6 +174,8 @@ class RobotService(rpc.RobotServicer):
             outbox.put(None)
 
     def _refuse(self, outbox: queue.Queue[pb.Observation | None], sequence: int, why: str) -> None:
+        with self._lock:
+            self._log.refused[_NUMBER.sub("…", why)] += 1
         answer = pb.Observation(sequence=self._next(), robot_time=time.monotonic(), acknowledged=sequence, refused=why)
         _put(outbox, answer)
 
@@ -145,6 +190,16 @@ class RobotService(rpc.RobotServicer):
         except DexloopError as error:
             context.abort(grpc.StatusCode.ABORTED, str(error))
 
+    @contextlib.contextmanager
+    def _place(self, context: grpc.ServicerContext) -> Generator[None]:
+        """One of the places for calls that may take long; without a free one the call ends."""
+        if not self._places.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def _message(self, sample: Sample) -> pb.Observation:
         return observation_of(sample, self._next(), self._form)
 
@@ -158,17 +213,26 @@ def _put(outbox: queue.Queue[pb.Observation | None], message: pb.Observation) ->
     """Add a message, and forget the oldest where too many are unread."""
     while outbox.qsize() >= _UNREAD:
         try:
-            outbox.get_nowait()
+            oldest = outbox.get_nowait()
         except queue.Empty:
             break
+        if oldest is None:
+            # The end of the stream, after which nobody reads.
+            outbox.put(None)
+            return
     outbox.put(message)
 
 
 def start_server(
-    backend: Backend, bind: str, security: ServerSecurity, form: ImageForm = "raw"
+    backend: Backend,
+    bind: str,
+    security: ServerSecurity,
+    form: ImageForm = "raw",
+    log: ServiceLog | None = None,
 ) -> tuple[grpc.Server, int]:
     """Serve ``backend`` at HOST:PORT, port 0 for a free one; the server, running, and its port.
 
+    form: of pictures on the way. log: what is noted there.
     Raises DexloopError for an address beyond this machine without TLS and a token, and for one that is taken.
     """
     host, port = split_address(bind, "--bind")
@@ -177,13 +241,13 @@ def start_server(
         [TokenGuard(read_token(security.token))] if security.token is not None else []
     )
     server = grpc.server(
-        futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="dexloop-serve"),
+        futures.ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="dexloop-serve"),
         interceptors=guards,
         # Two servers at one port would share the calls among them.
         options=[*OPTIONS, ("grpc.so_reuseport", 0)],
-        maximum_concurrent_rpcs=16,
+        maximum_concurrent_rpcs=_MOST_CALLS,
     )
-    rpc.add_RobotServicer_to_server(RobotService(backend, form), server)
+    rpc.add_RobotServicer_to_server(RobotService(backend, form, log), server)
     credentials = server_credentials(security)
     try:
         if credentials is None:

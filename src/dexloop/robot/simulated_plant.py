@@ -106,9 +106,6 @@ class SimulatedPlant:
         """None is needed."""
         return ()
 
-    def confirm(self) -> None:
-        """The scene is always as it must be."""
-
     def reset(self, seed: int) -> Setpoint:
         """Put robot and object where ``seed`` says."""
         self._push = self._start.draw(np.random.default_rng(seed))

@@ -62,6 +62,7 @@ class Actor:
         Raises DexloopError when the operator stops and when several episodes in a row were void.
         """
         policy = self._newest_policy()
+        self._robot.announce(self._version)
         began = time.perf_counter()
         episode = run_episode(
             self._robot,

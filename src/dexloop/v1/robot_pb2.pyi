@@ -95,6 +95,16 @@ class RearmReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ConfirmRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ConfirmReply(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    def __init__(self, question: _Optional[str] = ...) -> None: ...
+
 class Action(_message.Message):
     __slots__ = ("sequence", "policy_version", "issued_at", "valid_for", "values")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,11 @@ class RobotStub(object):
                 request_serializer=dexloop_dot_v1_dot_robot__pb2.RearmRequest.SerializeToString,
                 response_deserializer=dexloop_dot_v1_dot_robot__pb2.RearmReply.FromString,
                 _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/dexloop.v1.Robot/Confirm',
+                request_serializer=dexloop_dot_v1_dot_robot__pb2.ConfirmRequest.SerializeToString,
+                response_deserializer=dexloop_dot_v1_dot_robot__pb2.ConfirmReply.FromString,
+                _registered_method=True)
         self.Control = channel.stream_stream(
                 '/dexloop.v1.Robot/Control',
                 request_serializer=dexloop_dot_v1_dot_robot__pb2.Action.SerializeToString,
@@ -104,6 +109,13 @@ class RobotServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Confirm(self, request, context):
+        """A person has done what Reset asks them for. Needs no lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Control(self, request_iterator, context):
         """Actions in, one observation for each control period out. The first observation carries the lease and nothing else.
         """
@@ -138,6 +150,11 @@ def add_RobotServicer_to_server(servicer, server):
                     servicer.Rearm,
                     request_deserializer=dexloop_dot_v1_dot_robot__pb2.RearmRequest.FromString,
                     response_serializer=dexloop_dot_v1_dot_robot__pb2.RearmReply.SerializeToString,
+            ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=dexloop_dot_v1_dot_robot__pb2.ConfirmRequest.FromString,
+                    response_serializer=dexloop_dot_v1_dot_robot__pb2.ConfirmReply.SerializeToString,
             ),
             'Control': grpc.stream_stream_rpc_method_handler(
                     servicer.Control,
@@ -280,6 +297,33 @@ class Robot(object):
             '/dexloop.v1.Robot/Rearm',
             dexloop_dot_v1_dot_robot__pb2.RearmRequest.SerializeToString,
             dexloop_dot_v1_dot_robot__pb2.RearmReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dexloop.v1.Robot/Confirm',
+            dexloop_dot_v1_dot_robot__pb2.ConfirmRequest.SerializeToString,
+            dexloop_dot_v1_dot_robot__pb2.ConfirmReply.FromString,
             options,
             channel_credentials,
             insecure,
