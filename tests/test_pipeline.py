@@ -1,23 +1,32 @@
-"""The whole way from demonstrations to report: what it leaves, and that the same seed leaves the same."""
+"""The whole way from demonstrations to report: what it leaves, and that the same seed leaves the same, also where the
+robot stands behind its controller.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
 from dexloop.cli import main
-from dexloop.config import read_config
+from dexloop.config import TrainConfig, read_config
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.schema import INTERVENTION
 from dexloop.networks.storage import load_agent
+from dexloop.pipeline import verbs
+from dexloop.presets import PRESETS
 from dexloop.runtime.checkpoint import load_checkpoint
 from dexloop.runtime.metrics import read_metrics
 from dexloop.seeds import Purpose, episode_seed
 from tests import tiny
 from tests.digests import digest
+from tests.serving import ended, serving
 
 # What depends on the clock and not on the seed.
 _TIMES = {"time", "updates_per_second", "control_hz", "wall_seconds"}
@@ -101,24 +110,92 @@ def test_the_report_opens_offline(finished_run: Path) -> None:
     assert not [url for url in fetched if "w3.org" not in url], fetched
 
 
+def check_same_learning(one: Path, other: Path) -> None:
+    """Two runs differ in nothing but the time that they took, from the first demonstration to the trained policy."""
+    for name in ("prior/policy.safetensors", "policy/policy.safetensors"):
+        same = digest(one / name) == digest(other / name)
+        assert same, name
+    here, there = ([without_times(r) for r in read_metrics(root / "metrics.jsonl")] for root in (one, other))
+    assert here == there and len(here) > 3
+    for name in ("demos", "rollouts", "episodes"):
+        mine, theirs = EpisodeDataset.open(one / name), EpisodeDataset.open(other / name)
+        assert mine.episodes == theirs.episodes
+        for index in mine.episodes:
+            check_same_episode(mine, theirs, index, f"{name}/{index}")
+
+
+def check_same_episode(mine: EpisodeDataset, theirs: EpisodeDataset, index: int, name: str) -> None:
+    """Actions, rewards, observations and all else that is in its rows; and its facts, without the wall clock's."""
+    facts = [replace(dataset.episode_info(index), wall_seconds=0.0) for dataset in (mine, theirs)]
+    assert facts[0] == facts[1], name
+    here, there = mine.columns(index), theirs.columns(index)
+    assert here.keys() == there.keys()
+    for column in here:
+        np.testing.assert_array_equal(here[column], there[column], err_msg=f"{name} {column}")
+
+
 def test_the_same_seed_gives_the_same_numbers_and_the_same_policy(finished_run: Path, tmp_path: Path) -> None:
     """From the first demonstration to the last evaluation, in the synchronous runtime."""
     again = tmp_path / "again"
     assert main(["run", "cup", f"--out={again}", *tiny.FLAGS, "--train.runtime=synchronous"]) == 0
-    for name in ("prior/policy.safetensors", "policy/policy.safetensors"):
-        same = digest(again / name) == digest(finished_run / name)
-        assert same, name
-    one, two = ([without_times(r) for r in read_metrics(root / "metrics.jsonl")] for root in (finished_run, again))
-    assert one == two and len(one) > 3
+    check_same_learning(finished_run, again)
     first, second = (
         [without_times(e) for e in json.loads((root / "evaluation.json").read_text())] for root in (finished_run, again)
     )
     assert first == second
+
+
+# Long enough for the scripted operator to succeed when it takes over from the clone.
+SECONDS = 8.0
+
+
+def learned(out: Path, robot: str) -> Path:
+    """A run from pictures up to its trained policy, in which the scripted operator takes over early in each episode."""
+    smoke = PRESETS["smoke"]
+    settings = replace(
+        smoke,
+        robot=robot,
+        sim=replace(smoke.sim, max_seconds=SECONDS),
+        record=replace(smoke.record, episodes=2, rollouts=1),
+        encoder=replace(smoke.encoder, width=8),
+        representation=replace(smoke.representation, batch=32, crops=2),
+        cloning=replace(smoke.cloning, updates=20),
+        train=TrainConfig(robot_minutes=0.45, runtime="synchronous", take_over="scripted", take_over_after=0.05),
+    )
+    run = verbs.begin("cup", out, settings, resume=False)
+    try:
+        for stage in (run.record, run.pretrain, run.collect_rollouts, run.train_reward, run.train):
+            stage()
+    finally:
+        run.robot.close()
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+def test_a_robot_behind_its_controller_teaches_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Demonstrations, clone, rollouts, reward classifier and policy, on ``sim`` and on the same one behind gRPC."""
+    # Two threads would wait for each other at every small product where something else runs.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    here = learned(tmp_path / "here", "sim")
+    with serving("--robot", "sim", "--task", "cup", "--sim.max-seconds", str(SECONDS)) as (child, address):
+        there = learned(tmp_path / "there", f"grpc://{address}")
+        assert ended(child) == "", "no action came too late on a machine that was too busy"
+    check_same_learning(here, there)
+    reward = "reward/classifier.safetensors"
+    same = digest(here / reward) == digest(there / reward)
+    assert same, reward
     for name in ("demos", "rollouts", "episodes"):
-        here, there = EpisodeDataset.open(finished_run / name), EpisodeDataset.open(again / name)
-        assert here.episodes == there.episodes
-        for index in here.episodes:
-            mine, theirs = here.columns(index), there.columns(index)
-            assert mine.keys() == theirs.keys()
-            for column in mine:
-                np.testing.assert_array_equal(mine[column], theirs[column], err_msg=f"{name}/{index} {column}")
+        pictures = [{p.relative_to(run): digest(p) for p in (run / name).rglob("*.mp4")} for run in (here, there)]
+        assert pictures[0] == pictures[1] and len(pictures[0]) >= 4, name
+
+    # And not because nothing happened: somebody was rewarded, both of them drove, and the policy is not the clone.
+    demos, episodes = EpisodeDataset.open(there / "demos"), EpisodeDataset.open(there / "episodes")
+    assert all(demos.columns(index)["next.reward"].sum() > 0 for index in demos.episodes)
+    assert episodes.episodes
+    for index in episodes.episodes:
+        drove = episodes.columns(index)[INTERVENTION]
+        assert 0 < drove.sum() < len(drove)
+    clone, policy = (load_agent(there / name / "policy.safetensors").agent.head for name in ("prior", "policy"))
+    before, after = clone.state_dict(), policy.state_dict()
+    assert any(not torch.equal(before[key], after[key]) for key in before.keys() & after.keys())
