@@ -79,9 +79,18 @@ def wrong(findings: dict[str, Finding]) -> set[str]:
 def test_a_robot_that_is_ready_has_nothing_to_mend(written: Write, tmp_path: Path, hand: str) -> None:
     found = {f.name: f for f in examine_robot(written(hand), TASK, tmp_path, simulated=True)}
     assert wrong(found) == set(), [f for f in found.values() if not f.ok]
-    assert {"disk", "start pose", "arm state", "arm joints", "state age", "clock", "hand forces", "mounting"} <= set(
-        found
-    )
+    assert {
+        "disk",
+        "start pose",
+        "arm state",
+        "arm joints",
+        "arm limits",
+        "speed limits",
+        "state age",
+        "clock",
+        "hand forces",
+        "mounting",
+    } <= set(found)
     assert "200 asked for" in found["arm state"].detail and "rendering" not in found, "no camera needs OpenGL"
     assert all(not f.remedy for f in found.values() if f.name != "disk")
 
@@ -110,6 +119,25 @@ def test_every_fault_has_a_line_of_its_own_and_a_remedy(written: Write) -> None:
     assert "ring: locked rotor" in found["hand errors"].detail
     assert "thumb_bend" in found["hand temperature"].detail
     assert all(found[name].remedy for name in wrong(found))
+
+
+def test_a_file_that_allows_more_than_the_arm_does_is_told(written: Write) -> None:
+    path = written(EB90)
+    with simulated(path) as world:
+        assert examine(world)["arm limits"].ok
+        handlers = world.arm._controller._handlers
+        own = dict(handlers)
+        handlers["get_joint_max_pos"] = lambda _: {"state": "joint_max_pos", "max_pos": [170_000] * 6}
+        assert not examine(world)["arm limits"].ok
+        handlers.update(own)
+        handlers["get_joint_max_speed"] = lambda _: {
+            "state": "joint_max_speed",
+            "joint_speed": [15_000] * 6,
+        }
+        slow = examine(world)["arm limits"]
+        assert not slow.ok and "90 degrees/s" in slow.detail and "joint_speed" in slow.remedy
+        del handlers["get_joint_max_speed"]
+        assert examine(world)["arm limits"].detail == "this firmware does not say"
 
 
 def test_fingers_beyond_their_calibration_are_told(written: Write) -> None:

@@ -540,12 +540,14 @@ def test_the_controllers_terminal_says_whose_action_went_before_and_what_was_ref
         env.announce(4_000)
         env.reset(seed=1)
         env.step(STILL)
+        assert env._stream is not None
         for _ in range(2):
             time.sleep(0.3)
-            assert env._stream is not None
             # An action that was under way for too long.
             late = env._stream.exchange(STILL, time.monotonic() + env._clock - 1.0, 0.2, 4_000)
             assert "expired" in late.refused
+        long = env._stream.exchange(STILL, time.monotonic() + env._clock, 0.6, 4_000)
+        assert "give more than 0 and at most 0.5" in long.refused
         env.stop()
         assert "at rest: the robot is stopped" in (said := child.stderr.readline()) and said.endswith("(policy 4000)\n")
         child.send_signal(signal.SIGINT)

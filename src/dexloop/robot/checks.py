@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from dexloop.robot.hardware_plant import HardwareConfig
 from dexloop.robot.placing import lowest_point, start_problems
 from dexloop.robot.plant import tick_for
 from dexloop.robot.robot_file import RobotFile
+from dexloop.robot.safety import SafetyLimits
 from dexloop.sim.hand import FINGER_NAMES
 
 PUSH_HZ = 200.0
@@ -38,6 +39,8 @@ _SUNK = -0.02  # height at which the hand cannot be, so that the mounting is dou
 _DARK, _FLAT = 8.0, 2.0  # mean and standard deviation of a picture that shows nothing [of 255], by choice
 _STEP_BYTES = 1024  # of a step besides its pictures, with room to spare
 _ANSWER_SECONDS = 1.0
+_JOINTS = 6
+_LEAST = 0.1  # what the arm rounds [degrees, degrees/s]
 
 
 def check_arm_state(arm: RealmanArm, stale: float) -> list[Finding]:
@@ -85,6 +88,38 @@ def check_joints(joints: Array, joint_range: Sequence[float]) -> Finding:
         f"; joint {', '.join(map(str, beyond))} beyond [safety] joint_range" if beyond else ""
     )
     return Finding("arm joints", not beyond, detail, _unless(not beyond, "jog or guide the arm back into its range"))
+
+
+def check_arm_limits(arm: RealmanArm, limits: SafetyLimits) -> Finding:
+    """Whether the arm's own limits of angle and speed lie beyond those of the file.
+
+    A target beyond its own the arm does not follow, which the controller would take for a fault.
+    """
+    name, remedy = "arm limits", "lower [safety] joint_range and joint_speed to these, or set the arm's own on its page"
+    low, high, speed = (
+        _six(ask_arm(arm, f"get_{what}", what), key, scale)
+        for what, key, scale in (
+            ("joint_min_pos", "min_pos", 1e-3),
+            ("joint_max_pos", "max_pos", 1e-3),
+            # In 0.001 revolutions a minute.
+            ("joint_max_speed", "joint_speed", 1e-3 * 360.0 / 60.0),
+        )
+    )
+    if low is None or high is None or speed is None:
+        return Finding(name, True, "this firmware does not say")
+    ours = np.degrees(limits.joint_range)
+    ok = bool((low <= -ours + _LEAST).all() and (high >= ours - _LEAST).all())
+    ok = ok and bool((speed >= math.degrees(limits.joint_speed) - _LEAST).all())
+    ranges = "  ".join(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))
+    return Finding(name, ok, f"{ranges} degrees, {speed.min():.0f} degrees/s", _unless(ok, remedy))
+
+
+def _six(answer: dict[str, Any] | None, key: str, scale: float) -> Array | None:
+    """Six numbers of an answer; None where they are not there."""
+    values = (answer or {}).get(key)
+    if not isinstance(values, list) or len(cast("list[object]", values)) != _JOINTS:
+        return None
+    return scale * np.array(values, float)
 
 
 def check_payload(arm: RealmanArm, *, simulated: bool = False) -> Finding:

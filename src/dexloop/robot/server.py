@@ -48,8 +48,9 @@ _CALLS = 6
 _THREADS = _CALLS + 2
 # Calls beyond those that are answered end at once; so many may wait for that.
 _MOST_CALLS = 100
-# An action is no use later than this many control periods after it was chosen, nor later than this [s].
-_VALID_PERIODS, _VALID_SECONDS = 4.0, 0.5
+# An action is no use later than this many control periods after it was chosen, nor later than this [s]; where no time
+# passes without actions, it is for as long as anybody can want.
+_VALID_PERIODS, _VALID_SECONDS, _VALID_WAITING = 4.0, 0.5, 60.0
 
 
 @dataclass(slots=True)
@@ -152,6 +153,8 @@ class RobotService(rpc.RobotServicer):
         last = 0
         spec = self._backend.spec
         longest = max(_VALID_PERIODS / spec.control_hz, _VALID_SECONDS)
+        if not self._backend.real_time:
+            longest = _VALID_WAITING
         try:
             for action in actions:
                 now = time.monotonic()
