@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.serving import Child, ended, serving
 
 from dexloop import DexloopError
 from dexloop.operators.scripted import CLEAN, ScriptedOperator
@@ -179,18 +180,9 @@ def motion_of(plant: SimulatedPlant, hz: float, start: Setpoint, safety: SafetyL
     return Motion(plant.kinematics, codec, safety, plant.tick, round(1.0 / hz / plant.tick), start)
 
 
-@contextlib.contextmanager
-def command(*words: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+def command(*words: str) -> contextlib.AbstractContextManager[tuple[Child, str]]:
     """The command itself, and where it says that it listens."""
-    line = [sys.executable, "-m", "dexloop", "serve", "--real-time", "--observation", "privileged"]
-    with subprocess.Popen([*line, "--bind", "127.0.0.1:0", *words], stderr=subprocess.PIPE, text=True) as child:
-        assert child.stderr is not None
-        said = child.stderr.readline()
-        try:
-            assert "listening at" in said, said
-            yield child, said.partition("listening at ")[2].partition(";")[0]
-        finally:
-            child.kill()
+    return serving("--real-time", "--observation", "privileged", *words)
 
 
 def test_scripted_operator_takes_the_cup_in_real_time() -> None:
@@ -208,10 +200,9 @@ def test_scripted_operator_takes_the_cup_in_real_time() -> None:
                 success, over = bool(reward), over or info["fault"] is not None
             successes += success
         env.close()
-        child.send_signal(signal.SIGINT)
-        report = child.communicate(timeout=20)[1]
+        report = ended(child)
     assert successes >= 4
-    assert "control periods" in report and child.returncode == 0
+    assert "control periods" in report
 
 
 def test_start_is_that_of_the_simulation_that_waits() -> None:
@@ -550,8 +541,7 @@ def test_the_controllers_terminal_says_whose_action_went_before_and_what_was_ref
         assert "give more than 0 and at most 0.5" in long.refused
         env.stop()
         assert "at rest: the robot is stopped" in (said := child.stderr.readline()) and said.endswith("(policy 4000)\n")
-        child.send_signal(signal.SIGINT)
-        assert "2 actions refused: expired … ms ago\n" in child.communicate(timeout=20)[1]
+        assert "2 actions refused: expired … ms ago\n" in ended(child)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -559,9 +549,7 @@ def test_whatever_ends_the_controller_the_robot_brakes_first(number: signal.Sign
     with command() as (child, address), contextlib.closing(GrpcEnv(address)) as env:
         env.reset(seed=1)
         env.step(FORWARD)
-        child.send_signal(number)
-        report = child.communicate(timeout=20)[1]
-    assert child.returncode == 0 and "control periods" in report
+        assert "control periods" in ended(child, number)
 
 
 def test_a_terminal_that_goes_takes_the_controller_to_its_end() -> None:
