@@ -15,6 +15,7 @@ from dexloop import serve
 from dexloop.robot.backend import Command
 from dexloop.robot.control_config import ControlConfig
 from dexloop.robot.controller import RealTime
+from dexloop.robot.person import Person
 from dexloop.robot.plant import Plant, Setpoint
 from dexloop.robot.simulators.journal import BEGUN, REARMED, SETPOINT, Journal
 from dexloop.types import FloatArray
@@ -42,7 +43,7 @@ def journalled(journal: Journal) -> type[RealTime]:
     """The controller, with what it does noted."""
 
     class Journalled(RealTime):
-        def __init__(self, plant: Plant, config: ControlConfig) -> None:
+        def __init__(self, plant: Plant, config: ControlConfig, person: Person | None) -> None:
             give = plant.command
 
             def command(setpoint: Setpoint) -> None:
@@ -50,7 +51,7 @@ def journalled(journal: Journal) -> type[RealTime]:
                 journal.note(time.monotonic(), SETPOINT, np.concatenate([setpoint.joints, setpoint.fingers]).tolist())
 
             plant.command = command  # type: ignore[method-assign]
-            super().__init__(plant, config)
+            super().__init__(plant, config, person)
 
         def submit(self, command: Command) -> None:
             super().submit(TimedCommand(command, journal))
