@@ -32,7 +32,7 @@ def mended(rig: Rig) -> None:
         rig.start_service()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     if sys.platform != "linux":
         pytest.skip("clocks of processes are compared, as Linux allows")
