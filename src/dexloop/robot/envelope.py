@@ -21,13 +21,14 @@ CONSTRAINTS = (
     "workspace",
     "cone",
     "singularity",
+    "floor",
     "arm and table",
     "hand and table",
     "fingers and table",
     *(f"{_PAIR_NAMES[a]} and {_PAIR_NAMES[b]}" for a, b in PAIRS),
 )
 """What each column of ``Outlook.beyond`` is about."""
-_COLLISIONS = np.array([name not in ("workspace", "cone", "singularity") for name in CONSTRAINTS])
+_COLLISIONS = np.array([name not in ("workspace", "cone", "singularity", "floor") for name in CONSTRAINTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,23 @@ class Envelope:
         # A singularity divides two postures, in which the determinant has different signs.
         self._posture = 1.0 if float(manipulability(frames)[0]) >= 0.0 else -1.0
 
-    def look(self, path: Array, hand: HandShape, *, touching: bool = False, homing: bool = False) -> Outlook:
+    def heights(self, path: Array) -> Array:
+        """How high (N,) the end effector is at joints (N, 6) [m]."""
+        return self._chain.frames(path)[:, 6, 2, 3]
+
+    def look(
+        self,
+        path: Array,
+        hand: HandShape,
+        *,
+        touching: bool = False,
+        homing: bool = False,
+        floor: float = -np.inf,
+    ) -> Outlook:
         """What a path of joints (N, 6) [rad] leads to, one setpoint a tick.
 
         touching: whether a finger feels contact. homing: the way home may lead outside workspace and cone and through
-        singularities, and only collisions and speed count.
+        singularities, and only collisions and speed count. floor: least height of the end effector at present [m].
         """
         safety = self._safety
         frames = self._chain.frames(path)
@@ -82,11 +95,12 @@ class Envelope:
         beyond[:, 0] = np.maximum(self._low - position, position - self._high).max(axis=1) - BOX_TOLERANCE
         beyond[:, 1] = np.arccos(np.clip(axis @ self.axis, -1.0, 1.0)) - safety.cone
         beyond[:, 2] = safety.singular - volume
+        beyond[:, 3] = floor - position[:, 2]
         rigid = ARM_POINTS + len(RIGID)
-        beyond[:, 3] = safety.clearance - heights[:, :ARM_POINTS].min(axis=1)
-        beyond[:, 4] = safety.hand_clearance - heights[:, ARM_POINTS:rigid].min(axis=1)
-        beyond[:, 5] = safety.finger_clearance - heights[:, rigid:].min(axis=1)
-        beyond[:, 6:] = safety.clearance - self._body.distances(frames, hand)
+        beyond[:, 4] = safety.clearance - heights[:, :ARM_POINTS].min(axis=1)
+        beyond[:, 5] = safety.hand_clearance - heights[:, ARM_POINTS:rigid].min(axis=1)
+        beyond[:, 6] = safety.finger_clearance - heights[:, rigid:].min(axis=1)
+        beyond[:, 7:] = safety.clearance - self._body.distances(frames, hand)
         if homing:
             beyond = np.where(_COLLISIONS, beyond, -np.inf)
         if len(path) == 1:

@@ -21,6 +21,7 @@ from dexloop.sim.kinematics import ArmKinematics
 _SLOWER = 0.98
 _UNHURRIED = 0.9
 _ROUNDING = 1e-9
+_ANY_PACE = (1.0, 1.0)
 
 
 class Guard:
@@ -31,6 +32,7 @@ class Guard:
         self._shape: tuple[Array, HandShape] | None = None
         self._envelope = Envelope(kinematics, safety, tick)
         self._touching = self._homing = False
+        self._floor, self._pace = -np.inf, _ANY_PACE
         self.held_by: tuple[str, ...] = ()
         """Which of CONSTRAINTS the last step that ``follow`` was asked for would have broken."""
         self.settle(start)
@@ -62,16 +64,31 @@ class Guard:
         """The next setpoint on the shortest way to rest."""
         return Setpoint(self.joints.brake(), self.fingers.brake())
 
-    def follow(self, reference: Setpoint, speed: Setpoint, *, touching: bool = False, homing: bool = False) -> Setpoint:
+    def sinks_to(self) -> float:
+        """How high the end effector is at least from here to rest, if the arm brakes now [m]."""
+        path = np.concatenate([self.joints.position[None], self.joints.braking()])
+        return float(self._envelope.heights(path).min())
+
+    def follow(
+        self,
+        reference: Setpoint,
+        speed: Setpoint,
+        *,
+        touching: bool = False,
+        homing: bool = False,
+        floor: float = -np.inf,
+        pace: tuple[float, float] = _ANY_PACE,
+    ) -> Setpoint:
         """The next setpoint towards a reference that moves: where it is one tick from now, and its speed [1/s].
 
-        touching, homing: see ``Envelope.look``; a hand that touches closes more slowly.
+        touching, homing, floor: see ``Envelope.look``; a hand that touches closes more slowly, and a new floor must be
+        no higher than ``sinks_to``. pace: the shares of their speed limits that joints and fingers may go at.
         """
         self._before, self._fingers_before = self.joints.state, self.fingers.state
-        self._touching, self._homing = touching, homing
+        self._touching, self._homing, self._floor, self._pace = touching, homing, floor, pace
 
         self._close(reference, speed)
-        self.joints.follow(reference.joints, speed.joints)
+        self.joints.follow(reference.joints, speed.joints, pace[0])
         first = outlook = self._look()
         broken = (first.beyond[1:] > self._allowed).any(axis=0)
         self.held_by = tuple(name for name, is_broken in zip(CONSTRAINTS, broken, strict=True) if is_broken)
@@ -93,8 +110,13 @@ class Guard:
         self.joints.brake()
         self.fingers.state = self._fingers_before
         self._close(reference, speed)
-        if not self._places_within(self._look()):
+        outlook = self._look()
+        if not self._within(outlook):
+            moved = self.fingers.state
             self._hold_fingers()
+            if self._places_within(outlook) and not self._within(self._look()):
+                # Whatever the fingers do, as where the arm has yet to become slow enough for a contact.
+                self.fingers.state = moved
         return self.setpoint
 
     def reachable(self, goal: Setpoint, ticks: int, *, touching: bool = False) -> float:
@@ -122,7 +144,7 @@ class Guard:
 
     def _close(self, reference: Setpoint, speed: Setpoint) -> None:
         share = self._safety.contact_share if self._touching else 1.0
-        self.fingers.follow(reference.fingers, speed.fingers, share)
+        self.fingers.follow(reference.fingers, speed.fingers, min(share, self._pace[1]))
 
     def _hold_fingers(self) -> None:
         self.fingers.state = self._fingers_before
@@ -141,7 +163,7 @@ class Guard:
 
     def _look(self) -> Outlook:
         path = np.concatenate([self._before.position[None], self.joints.position[None], self.joints.braking()])
-        return self._envelope.look(path, self._hand(), touching=self._touching, homing=self._homing)
+        return self._envelope.look(path, self._hand(), touching=self._touching, homing=self._homing, floor=self._floor)
 
     def _within(self, outlook: Outlook) -> bool:
         return outlook.hastiest <= 1.0 + _ROUNDING and self._places_within(outlook)

@@ -94,6 +94,12 @@ class MotionLimiter:
         return np.clip(way, self.limits.low, self.limits.high)
 
     @property
+    def stop(self) -> Array:
+        """Where (N,) ``brake`` comes to rest from here [u]."""
+        way = self.braking()
+        return way[-1] if len(way) else self.position
+
+    @property
     def at_rest(self) -> bool:
         """Whether nothing moves any more."""
         return not self.speed.any()

@@ -23,7 +23,8 @@ _OFF = 0.05
 _THERE = 1e-3
 # On the way home the reference waits for who is farther behind it than this [rad].
 _LEAD = 0.1
-_STILL = Setpoint(np.zeros(6), np.zeros(6))
+# A hand whose finger presses may sink by so much, since a way that is straight in the joints' angles sags [m].
+_SAG = 0.002
 
 
 class Motion:
@@ -45,6 +46,7 @@ class Motion:
         self._tick, self._per_period = tick, per_period
         self._check_range(start)
         self._guard = Guard(kinematics, safety, tick, start)
+        self._forget_presses()
         self.rest()
         self.start_here()
 
@@ -52,6 +54,7 @@ class Motion:
         """Rest at this setpoint from now on, whatever was before; raises DexloopError for joints beyond limits."""
         self._check_range(at)
         self._guard.settle(at)
+        self._forget_presses()
         self.rest()
 
     def start_here(self) -> None:
@@ -95,6 +98,8 @@ class Motion:
         if self._presses(state, self._safety.force):
             # What presses may be the table, and no finger gives way to that.
             wanted[2] = max(wanted[2], self.target[2])
+        else:
+            self._floor = -np.inf
         goal = self._servo.move(origin, self.target, wanted).joints
         share = min(1.0, self._safety.hurry * left / self._per_period)
         fingers = here.fingers + share * (wanted[FINGERS] - here.fingers)
@@ -112,7 +117,9 @@ class Motion:
         here = self._guard.setpoint
         way = float(np.abs(goal.joints - here.joints).max()) / speed
         closing = float(np.abs(goal.fingers - here.fingers).max()) / finger_speed
+        self._forget_presses()
         self._go(goal, max(1, int(np.ceil(max(way, closing) / self._tick))))
+        self._pace = min(1.0, speed / self._safety.joint_speed), min(1.0, finger_speed / self._safety.finger_speed)
         self._travelling = True
 
     @property
@@ -134,44 +141,36 @@ class Motion:
         self._goal: Setpoint | None = None
         self._left = 0
         self._travelling = self._acting = False
-        self._floor, self._ceiling = np.zeros(6), np.ones(6)
 
     def advance(self, state: PlantState) -> Setpoint:
         """The next setpoint."""
         if self._goal is None:
             return self._guard.brake()
-        if self._travelling and float(np.abs(self._reference - self._guard.joints.position).max()) > _LEAD:
-            # Whoever is held up on the way must not hurry after.
-            return self._guard.follow(
-                Setpoint(self._reference, self._finger_reference), _STILL, touching=self._touches(state), homing=True
-            )
-        if self._acting and self._presses(state, self._safety.highest_force):
-            # The arm stays; fingers may still back off.
+        if not self._travelling and self._presses(state, self._safety.force):
+            # A finger may press at any time, and joints that start one sooner than the other sink on a level way.
+            self._floor = max(self._floor, self._guard.sinks_to() - _SAG)
+        if not self._travelling and self._presses(state, self._safety.highest_force):
+            # The arm brakes, also where it has to catch up; fingers may still back off.
+            self._reference = self._guard.joints.stop
             self._goal = Setpoint(self._reference, self._goal.fingers)
-        left = max(1, self._left)
-        joints = self._reference + (self._goal.joints - self._reference) / left
-        fingers = self._finger_reference + (self._goal.fingers - self._finger_reference) / left
-        speed = (joints - self._reference) / self._tick
-        finger_speed = (fingers - self._finger_reference) / self._tick
-        self._reference, self._finger_reference = joints, fingers
-        self._left -= 1
-
-        # Once a control period: whether backing off helped shows only after a while. From where the finger is, since
-        # what it presses keeps it from its setpoint. A force nobody measures is none.
-        at = self._guard.fingers.position
-        closes = (state.force > self._safety.force) & (self._ceiling == 1.0)
-        self._ceiling = np.where(closes, np.minimum(at, state.fingers) - self._safety.back_off, self._ceiling)
-        opens = (state.force < -self._safety.force) & (self._floor == 0.0)
-        self._floor = np.where(opens, np.maximum(at, state.fingers) + self._safety.back_off, self._floor)
-        held = (fingers > self._ceiling) | (fingers < self._floor)
-        # Pressed from both sides within a control period, a finger rather opens.
-        fingers = np.clip(np.minimum(np.maximum(fingers, self._floor), self._ceiling), 0.0, 1.0)
-        finger_speed = np.where(held, 0.0, finger_speed)
+        joints, fingers = self._reference, self._finger_reference
+        # Whoever is held up on the way home must not hurry after.
+        if not self._travelling or float(np.abs(joints - self._guard.joints.position).max()) <= _LEAD:
+            left = max(1, self._left)
+            self._reference = joints + (self._goal.joints - joints) / left
+            self._finger_reference = fingers + (self._goal.fingers - fingers) / left
+            self._left -= 1
+        speed = (self._reference - joints) / self._tick
+        finger_speed = (self._finger_reference - fingers) / self._tick
+        fingers = self._backed_off(self._finger_reference, state)
+        finger_speed = np.where(fingers == self._finger_reference, finger_speed, 0.0)
         return self._guard.follow(
-            Setpoint(joints, fingers),
+            Setpoint(self._reference, fingers),
             Setpoint(speed, finger_speed),
             touching=self._touches(state),
             homing=self._travelling,
+            floor=self._floor,
+            pace=self._pace,
         )
 
     def finish(self) -> FloatArray:
@@ -181,13 +180,29 @@ class Motion:
         brakes then: braking at once would be a jerk in every period. Fingers brake at once, since they may touch.
         """
         before, self.target = self.target, self._reached()
-        if self._goal is not None and not self._travelling:
-            here, on = self._guard.setpoint, self._tick * self._guard.joints.speed
-            self._go(Setpoint(here.joints + on, here.fingers) if self._acting else here, 1)
+        if not self._travelling:
+            self._free_fingers()
+            if self._goal is not None:
+                here, on = self._guard.setpoint, self._tick * self._guard.joints.speed
+                self._go(Setpoint(here.joints + on, here.fingers) if self._acting else here, 1)
         return self._codec.encode(before, self.target)
 
+    def _backed_off(self, fingers: Array, state: PlantState) -> Array:
+        """These fingers (6,), but for those that pressed too hard in this control period.
+
+        Once a control period: whether backing off helped shows only after a while. From where the finger is, since what
+        it presses keeps it from its setpoint. A force nobody measures is none.
+        """
+        at, force, safety = self._guard.fingers.position, state.force, self._safety
+        closes = (force > safety.force) & (self._most == 1.0)
+        self._most = np.where(closes, np.minimum(at, state.fingers) - safety.back_off, self._most)
+        opens = (force < -safety.force) & (self._least == 0.0)
+        self._least = np.where(opens, np.maximum(at, state.fingers) + safety.back_off, self._least)
+        # Pressed from both sides within a control period, a finger rather opens.
+        return np.clip(np.minimum(np.maximum(fingers, self._least), self._most), 0.0, 1.0)
+
     def _touches(self, state: PlantState) -> bool:
-        return bool((state.force > self._safety.contact_force).any())
+        return self._presses(state, self._safety.contact_force)
 
     def _presses(self, state: PlantState, force: float) -> bool:
         return bool((np.abs(state.force) > force).any())
@@ -205,9 +220,17 @@ class Motion:
     def _go(self, goal: Setpoint, left: int) -> None:
         self._goal, self._left = goal, left
         self._travelling = self._acting = False
-        self._floor, self._ceiling = np.zeros(6), np.ones(6)
+        self._pace = (1.0, 1.0)
         here = self._guard.setpoint
         self._reference, self._finger_reference = here.joints, here.fingers
+
+    def _free_fingers(self) -> None:
+        """What pressed may close and open again."""
+        self._least, self._most = np.zeros(6), np.ones(6)
+
+    def _forget_presses(self) -> None:
+        self._free_fingers()
+        self._floor = -np.inf
 
     def _reached(self) -> Array:
         return self._at(self._guard.joints.position)

@@ -42,25 +42,27 @@ class SafetyLimits:
     millimetre that the servo aims at. finger_clearance [m]: the same of the fingers; 10 mm deep by default, since they
     give way, and the scripted pinch of the cube sends them 8 deep.
 
-    point_speed [m/s]: of the fastest point of arm and hand; 0.5 by default, twice the reduced speed of ISO 10218-1.
+    point_speed [m/s]: of the fastest point of arm and hand as the arm carries them, in the middle of links and fingers
+    and at the palm's corners; fingers close besides; 0.5 by default, twice the reduced speed of ISO 10218-1.
     contact_speed [m/s]: the same where contact is near; 0.25 by default, the reduced speed of ISO 10218-1.
     contact_height [m]: of the lowest point above the table, below which contact is near; up to twice that, the limit
-    rises to point_speed; 0.05 by default, by choice. contact_force [N]: of a finger, above which contact is near; 2 by
-    default, by choice. contact_share: of finger_speed that is left above contact_force; 0.3 by default, since an RH56
-    that closes at full speed exceeds its own force limit threefold and more (Tan, Xie & Correll 2026).
+    rises to point_speed; 0.05 by default, by choice. contact_force [N]: of a finger that closes or opens, above which
+    contact is near; 2 by default, by choice. contact_share: of finger_speed that is left above contact_force; 0.3 by
+    default, since an RH56 that closes at full speed exceeds its own force limit threefold and more (Tan, Xie & Correll
+    2026).
 
     hurry: an action that begins late in its control period is done faster by at most this factor, and what remains of
     it is not done; 1.5 by default, by choice. watchdog: control periods after the beginning of an action after which,
     without another, the robot brakes to rest; 2 by default, by choice. force [N]: of a finger, above which it backs off
-    and does not go further that way in that control period, and the hand is not lowered; 10 by default, as much as an
-    RH56DFX measured at its highest setting has (6.5 to 13; Tan, Xie & Correll 2026). back_off: how far it does, as a
-    closed fraction; 0.02 by default, by choice. highest_force [N]: of a finger, beyond which the arm brakes, but on
-    its way home, which leads up; 20 by default, twice ``force``. pressing [s]: a fault where a finger presses harder
-    for so long; 0.2 by default, as what a finger runs into it presses threefold for a moment (the same).
-    highest_temperature [°C]: of a finger, beyond which it is a fault; 65 by default, by choice. following [rad]: a
-    fault where a joint is farther than this from its setpoint; 20 degrees by default, by choice. frozen [s]: a fault
-    where a camera shows nothing new for so long; 0.5 by default, by choice. overrun [s]: a fault where a tick begins so
-    late; 0.25 by default, by choice.
+    and does not go further that way in that control period, and the hand is not lowered from there on, which is kept to
+    2 mm; 10 by default, as much as an RH56DFX measured at its highest setting has (6.5 to 13; Tan, Xie & Correll 2026).
+    back_off: how far it does, as a closed fraction; 0.02 by default, by choice. highest_force [N]: of a finger, beyond
+    which the arm brakes, but on its way home, which leads up; 20 by default, twice ``force``. pressing [s]: a fault
+    where a finger presses harder for so long; 0.2 by default, as what a finger runs into it presses threefold for a
+    moment (the same). highest_temperature [°C]: of a finger, beyond which it is a fault; 65 by default, by choice.
+    following [rad]: a fault where a joint is farther than this from its setpoint; 20 degrees by default, by choice.
+    frozen [s]: a fault where a camera shows nothing new for so long; 0.5 by default, by choice. overrun [s]: a fault
+    where a tick begins so late; 0.25 by default, by choice.
     """
 
     joint_range: tuple[float, ...] = tuple(JOINT_LIMITS.tolist())
