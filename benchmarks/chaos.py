@@ -1,6 +1,6 @@
 """Random faults on processes and sockets while the scripted operator works: nothing may be lost, or go too far.
 
-    python benchmarks/chaos.py --seconds 60 --seed 0 --out chaos.json
+    python -m benchmarks.chaos --seconds 60 --seed 0 --out chaos.json
 
 The operator takes the cup through the service, the drivers and simulated devices, each in a process of its own, and
 every episode is stored. Ends with a summary in JSON, and with 1 where a stored episode was lost, a setpoint was beyond
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chaos_judge import actions_begun, setpoints_beyond
-from chaos_rig import Rig, Rows, distance, resting_since
+from benchmarks.chaos_judge import actions_begun, setpoints_beyond
+from benchmarks.chaos_rig import Rig, Rows, distance, resting_since
 
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
@@ -309,7 +309,7 @@ def judged(rig: Rig, chaos: Chaos) -> dict[str, Any]:
         "episodes_stored": len(stored),
         "episodes_lost": len(told - set(stored.episodes)) + unreadable,
         "setpoints": sum(count for count, _ in setpoints),
-        "setpoints_beyond_a_limit": sum(beyond for _, beyond in setpoints),
+        "setpoints_beyond_a_limit": dict(sum((beyond for _, beyond in setpoints), Counter[str]())),
         "actions_executed": sum(count for count, _ in actions),
         "actions_executed_after_expiry": sum(late for _, late in actions),
         "holds_measured": sum(len(times) for times in holds.values()),

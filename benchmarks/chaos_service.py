@@ -1,4 +1,4 @@
-"""``dexloop serve`` with a journal: every setpoint that the devices were given, and every action when it began.
+"""``dexloop serve`` with a journal: setpoints that the devices were given, actions when they began, and resets.
 
 python benchmarks/chaos_service.py JOURNAL --robot rm65-inspire --config robot.toml
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from dexloop import serve
-from dexloop.robot.backend import Command
+from dexloop.robot.backend import Command, Sample
 from dexloop.robot.control_config import ControlConfig
 from dexloop.robot.controller import RealTime
 from dexloop.robot.person import Person
 from dexloop.robot.plant import Plant, Setpoint
-from dexloop.robot.simulators.journal import BEGUN, REARMED, SETPOINT, Journal
+from dexloop.robot.simulators.journal import BEGUN, HOMING, REARMED, SETPOINT, STARTED, Journal
 from dexloop.types import FloatArray
 
 
@@ -55,6 +55,13 @@ def journalled(journal: Journal) -> type[RealTime]:
 
         def submit(self, command: Command) -> None:
             super().submit(TimedCommand(command, journal))
+
+        def reset(self, seed: int) -> Sample:
+            journal.note(time.monotonic(), HOMING)
+            sample = super().reset(seed)
+            # Whoever asked for it has not seen it yet, so that no action can have begun.
+            journal.note(time.monotonic(), STARTED)
+            return sample
 
         def rearm(self) -> None:
             # It happens between these two, in another thread.

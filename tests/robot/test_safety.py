@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.oracle import TINY, Oracle, check_motion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.robot.drive import (
@@ -34,7 +35,6 @@ from tests.robot.drive import (
     motion_of,
     six,
 )
-from tests.robot.oracle import TINY, Oracle, check_motion
 from tests.robot.recorder import Recorder
 from tests.robot.told import Told, check_contact, check_not_lowered, check_speeds, check_stops
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.oracle import TINY, Oracle, check_motion
+from benchmarks.shapes import ARM, HAND
 from tests.robot.drive import NONE, PLANTS, SAFETY, STILL, TICK, TICKS, Ask, Run, measured, motion_of
-from tests.robot.oracle import TINY, Oracle, check_motion
-from tests.robot.shapes import ARM, HAND
 from tests.robot.told import Told, check_speeds
 
 from dexloop.robot.guard import Guard

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.oracle import Oracle
 from hypothesis import given, settings
 from tests.robot.drive import SAFETY, Ask, Asks, Feel, Feels, Run, Seeds, Tasks, motion_of
-from tests.robot.oracle import Oracle
 from tests.robot.told import Told, check_back_off, check_contact, check_not_lowered, check_stops
 
 

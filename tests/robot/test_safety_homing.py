@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.oracle import TINY, Oracle, check_motion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.robot.drive import (
@@ -28,7 +29,6 @@ from tests.robot.drive import (
     measured,
     motion_of,
 )
-from tests.robot.oracle import TINY, Oracle, check_motion
 from tests.robot.recorder import Recorder
 from tests.robot.told import Told, check_back_off, check_contact, check_not_lowered, check_speeds, check_stops
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from benchmarks.oracle import TINY, Oracle
+from benchmarks.shapes import Array, Placed
 from tests.robot.drive import SAFETY, TICK, Run, Tick
-from tests.robot.oracle import TINY, Oracle
-from tests.robot.shapes import Array, Placed
 
 from dexloop.robot.plant import Setpoint
 from dexloop.robot.safety import SafetyLimits

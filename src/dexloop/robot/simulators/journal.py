@@ -22,6 +22,10 @@ BEGUN: Final = 3
 """An action that began: until when it was valid [s], and its sequence number."""
 REARMED: Final = 4
 """A controller took where the robot is for its newest setpoint; what begins here is no step from what was before."""
+HOMING: Final = 5
+"""An episode was asked for: from here on the robot may go home."""
+STARTED: Final = 6
+"""An episode has begun where the newest setpoint is."""
 _ROW = struct.Struct(f"<{2 + VALUES}d")
 
 

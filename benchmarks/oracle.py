@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from tests.robot.shapes import ARM, HAND, Array, Placed, Shapes, segments_apart
+from benchmarks.shapes import ARM, HAND, Array, Placed, Shapes, segments_apart
 
 from dexloop.robot.plant import Setpoint
 from dexloop.robot.safety import SafetyLimits
@@ -24,8 +24,10 @@ _THICKER, _WIDER = 0.004, 0.001
 # How far braking may take one who was moved out of PLACES out of them again [m, rad, m^3].
 _OUT_AGAIN = np.array([0.001, 0.001, 1e-5])
 
-_JOINTED = {("upper arm", "column"), ("upper arm", "elbow"), ("upper arm", "forearm"), ("elbow", "forearm")}
-_JOINTED |= {("elbow", "wrist"), ("forearm", "wrist"), ("wrist", "hand")}
+_JOINTED = {
+    *(("upper arm", "column"), ("upper arm", "elbow"), ("upper arm", "forearm"), ("elbow", "forearm")),
+    *(("elbow", "wrist"), ("forearm", "wrist"), ("wrist", "hand")),
+}
 _LIMBS = (*ARM, "hand")
 PAIRS = tuple(
     (a, b)
@@ -116,8 +118,9 @@ class Oracle:
         left = (self.manipulability(placed)[1:] - safety.singular) / (safety.near_singular - safety.singular)
         return safety.joint_speed * np.clip(left, 0.1, 1.0)
 
-    def check(self, path: Sequence[Setpoint], *, homing: bool = False, moved: bool = False) -> Placed:
-        """Every limit of a place; on the way ``homing`` those of PLACES do not count.
+    def over(self, path: Sequence[Setpoint], *, homing: bool = False, moved: bool = False) -> tuple[Placed, Array]:
+        """Where a path leads, and how far each setpoint is beyond what it may be of each limit of a place
+        (N, len(LIMITS)) [m, rad, m^3]; positive is too far. On the way ``homing`` those of PLACES do not count.
 
         moved: who begins where somebody has put them may be beyond any limit, never goes farther out, and from PLACES
         that they have come back to no farther than braking takes them.
@@ -132,6 +135,11 @@ class Oracle:
         over = beyond - allowed - TINY
         if homing:
             over[:, : len(PLACES)] = -np.inf
+        return placed, over
+
+    def check(self, path: Sequence[Setpoint], *, homing: bool = False, moved: bool = False) -> Placed:
+        """Nothing of ``over`` is positive."""
+        placed, over = self.over(path, homing=homing, moved=moved)
         row, column = np.unravel_index(int(over.argmax()), over.shape)
         assert over[row, column] <= 0.0, (
             f"{LIMITS[column]}: setpoint {row} of {len(path)} is {over[row, column]:.6f} beyond"

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from dexloop.robot.plant import Setpoint
+from dexloop.sim.engine import mujoco
 from dexloop.sim.hand import FINGER_NAMES
 from dexloop.sim.scene import ARM_JOINTS, SceneConfig, build_mjcf
 from dexloop.sim.tasks.cup import TASK
@@ -20,8 +20,10 @@ Array = np.ndarray
 
 ARM = ("upper arm", "elbow", "forearm", "wrist")
 HAND = ("palm", "digits")
-_LINKS = {"base": "rim", "link1": "column", "link2": "upper arm", "link3": "elbow", "link4": "forearm"}
-_LINKS |= {"link5": "wrist", "link6": "wrist", "hand": "palm"}
+_LINKS = {
+    **{"base": "rim", "link1": "column", "link2": "upper arm", "link3": "elbow", "link4": "forearm"},
+    **{"link5": "wrist", "link6": "wrist", "hand": "palm"},
+}
 # The lower part of the base's foot, which a capsule stands for: height and radius [m].
 _FOOT, _FOOT_RADIUS = 0.05, 0.054
 _CAPSULE, _CYLINDER = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER
