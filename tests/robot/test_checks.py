@@ -140,6 +140,27 @@ def test_a_file_that_allows_more_than_the_arm_does_is_told(written: Write) -> No
         assert examine(world)["arm limits"].detail == "this firmware does not say"
 
 
+@pytest.mark.parametrize(
+    ("told", "carried", "ok"),
+    [(0, None, False), (900, None, True), (900, 1.0, True), (0.9, 1.0, True), (0.5, 1.0, False), (1300, 1.0, False)],
+)
+def test_a_payload_that_the_arm_was_not_told_is_told(
+    written: Write, told: float, carried: float | None, ok: bool
+) -> None:
+    """In grams or kilograms, as the firmware has it."""
+    with simulated(written(EB90)) as world:
+        world.arm._controller._handlers["get_current_tool_frame"] = lambda _: {
+            "state": "current_tool_frame",
+            "tool_name": "hand",
+            "payload": told,
+        }
+        world.file = replace(world.file, arm=replace(world.file.arm, payload=carried))
+        file, config = world.file, hardware_config(world.file, TASK)
+        found = next(f for f in examine_devices(file, config) if f.name == "arm payload")
+    assert found.ok == ok and "kg" in found.detail
+    assert ok or "payload" in found.remedy
+
+
 def test_fingers_beyond_their_calibration_are_told(written: Write) -> None:
     with simulated(written(EB90 + MEASURED)) as world:
         hand = world.file.hand

@@ -77,7 +77,7 @@ def test_the_example_is_a_robot_file() -> None:
 def test_what_the_example_has_commented_out_is_the_default(file: Path) -> None:
     """But for the keys of other transports and cameras, and those that say that they have no fixed default."""
     others = {"device", "host", "port", "id", "follow", "opened", "home", "fingers", "mode", "fps", "fourcc"}
-    others |= {"hand_view", "intrinsics"}
+    others |= {"hand_view", "intrinsics", "payload"}
     lines: list[str] = []
     uncommented = 0
     for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
@@ -127,6 +127,7 @@ def test_every_key_there_is_stands_in_the_example(file: Path, section: str, body
         ('[arm]\nhots = "1"', r"\[arm\]: host is missing \(does hots mean it\?\)"),
         ("arm = 3", r"arm must be a section: write \[arm\]"),
         ('[arm]\nhost = "1"\nprot = 8080', r"\[arm\]: prot: there is no such one \(did you mean port\?\)"),
+        ('[arm]\nhost = "1"\npayload = 900', r"\[arm\] payload: must be a number from 0.1 to 5 kg, got 900"),
         ('[arm]\nhost = "1"\nport = 70000', r"\[arm\] port: must be a whole number from 1 to 65535, got 70000"),
         ('[arm]\nhost = "1"\nport = true', r"\[arm\] port: must be a whole number"),
         ("[arm]\nhost = 7", r"\[arm\] host: must be some text in quotes, got 7"),

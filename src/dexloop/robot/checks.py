@@ -37,6 +37,8 @@ _READ_EVERY = 0.005  # [s]
 _SLACK = 0.05  # beyond its calibration [closed fraction]
 _SUNK = -0.02  # height at which the hand cannot be, so that the mounting is doubted [m]
 _DARK, _FLAT = 8.0, 2.0  # mean and standard deviation of a picture that shows nothing [of 255], by choice
+_FEW = 20.0  # kilograms or grams, what no arm of this kind carries and no hand weighs
+_WEIGHED = 0.2  # how far a payload may be from what was weighed, as a share of it, by choice
 _STEP_BYTES = 1024  # of a step besides its pictures, with room to spare
 _ANSWER_SECONDS = 1.0
 _JOINTS = 6
@@ -122,18 +124,24 @@ def _six(answer: dict[str, Any] | None, key: str, scale: float) -> Array | None:
     return scale * np.array(values, float)
 
 
-def check_payload(arm: RealmanArm, *, simulated: bool = False) -> Finding:
-    """Whether the arm's active tool has a weight; a simulated arm carries none.
+def check_payload(arm: RealmanArm, carried: float | None, *, simulated: bool = False) -> Finding:
+    """Whether the arm's active tool weighs what hangs on the flange, ``carried`` [kg]; a simulated arm carries none.
 
-    The arm answers get_current_tool_frame with a payload in grams or, by firmware, kilograms, so only zero is judged.
+    The arm answers get_current_tool_frame in grams or, by firmware, in kilograms. It carries at most five of these, and
+    no hand weighs as few of those.
     """
     answer = ask_arm(arm, "get_current_tool_frame", "current_tool_frame")
     remedy = "set tool and payload (hand, adapter and load) on the arm's page"
     if answer is None:
         return Finding("arm payload", True, f"this firmware does not say; {remedy}")
-    payload = answer.get("payload")
-    ok = simulated or (isinstance(payload, (int, float)) and payload > 0)
-    return Finding("arm payload", ok, f"tool {answer.get('tool_name')!r}, payload {payload}", _unless(ok, remedy))
+    told = answer.get("payload")
+    payload = float(told) if isinstance(told, (int, float)) else 0.0
+    payload = payload if payload <= _FEW else 1e-3 * payload
+    said = f"tool {answer.get('tool_name')!r}, payload {payload:g} kg"
+    if carried is None:
+        return Finding("arm payload", simulated or payload > 0, said, _unless(simulated or payload > 0, remedy))
+    ok = simulated or abs(payload - carried) <= _WEIGHED * carried
+    return Finding("arm payload", ok, f"{said}, {carried:g} in the robot file", _unless(ok, f"{remedy}, or payload"))
 
 
 def ask_arm(arm: RealmanArm, command: str, name: str) -> dict[str, Any] | None:

@@ -157,7 +157,7 @@ def _of_arm(arm: RealmanArm, file: RobotFile, *, simulated: bool) -> list[Findin
         *checks.check_arm_state(arm, file.stale),
         checks.check_joints(arm.state().joints, file.safety.joint_range),
         checks.check_arm_limits(arm, file.safety),
-        checks.check_payload(arm, simulated=simulated),
+        checks.check_payload(arm, file.arm.payload, simulated=simulated),
         *checks.check_clocks(arm, file.stale, file.safety.overrun),
     ]
 

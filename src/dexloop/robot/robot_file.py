@@ -31,6 +31,8 @@ TRANSPORTS: tuple[Transport, ...] = ("eb90", "modbus-rtu", "modbus-tcp", "arm-re
 
 _SIX = 6
 _REACH = 2.0
+# What an RM65-B may carry [kg].
+_MOST_CARRIED = 5.0
 # Nobody waits for the thread that asks the hand, so that it may ask for longer than a control loop could [s].
 _EXCHANGE = 0.2
 # Slower fingers press less beyond the force at which they stop, and at full speed that is a multiple of it.
@@ -70,12 +72,14 @@ _SAFETY: Mapping[str, tuple[str, float, float, float]] = {
 @dataclass(frozen=True, slots=True)
 class ArmSection:
     """host, port: of the arm's controller. push_port: UDP port of this machine for its state, 0 for any free one.
-    period: shortest time between two targets [s]. mounting: of its base in the world."""
+    period: shortest time between two targets [s]. payload: what hangs on the flange [kg], None where nobody said.
+    mounting: of its base in the world."""
 
     host: str
     port: int
     push_port: int
     period: float
+    payload: float | None
     mounting: Mounting
 
 
@@ -197,6 +201,7 @@ def _arm(section: Section) -> ArmSection:
     port = section.integer("port", 1, 65535, 8080)
     push_port = section.integer("push_port", 0, 65535, 8089)
     period = section.number("period", "s", 0.01, 0.1, ETHERNET_PERIOD)
+    payload = section.number("payload", "kg", 0.1, _MOST_CARRIED) if section.has("payload") else None
     default = Mounting()
     reach, turn = [_REACH] * 3, [180.0] * 3
     x, y, z = section.numbers("base_position", "m", [-v for v in reach], reach, default.position)
@@ -205,7 +210,7 @@ def _arm(section: Section) -> ArmSection:
     )
     section.end()
     a, b, c = (math.radians(angle) for angle in degrees)
-    return ArmSection(host, port, push_port, period, Mounting((x, y, z), (a, b, c)))
+    return ArmSection(host, port, push_port, period, payload, Mounting((x, y, z), (a, b, c)))
 
 
 def _hand(section: Section) -> HandSection:
