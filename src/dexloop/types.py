@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 ImageArray = NDArray[np.uint8]
 
+HAND_VIEW = "_hand"
+"""A camera's nearer look at the hand is a camera of its own, named after it with this at the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActionGroup:

@@ -30,7 +30,7 @@ from dexloop.types import Observation, Step
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS
 # In these pictures everything jumps from frame to frame, so that motion tells nothing.
-CONFIG = ClassifierConfig(updates=120, batch=32, learning_rate=3e-3, crops=6, shift=1, motion_seconds=())
+CONFIG = ClassifierConfig(updates=120, batch=32, learning_rate=3e-3, crops=6, shift=1, motion_seconds=(), typical=1.0)
 HZ = WINDOW = 4
 
 
@@ -44,11 +44,13 @@ def encoder(sharpness: float = 1.0) -> KeypointEncoder:
     return made
 
 
-def picture(rng: np.random.Generator, success: bool) -> Observation:
+def picture(
+    rng: np.random.Generator, success: bool, *, color: tuple[int, int, int] = (230, 60, 50), size: int = 6
+) -> Observation:
     """A noisy table with a cup at a random column: high up is success."""
     image = rng.integers(60, 120, (24, 24, 3)).astype(np.uint8)
     column, row = int(rng.integers(2, 16)), 3 if success else 15
-    image[row : row + 6, column : column + 6] = (230, 60, 50)
+    image[row : row + size, column : column + size] = color
     return Observation(proprio=np.zeros(1, np.float32), images={"top": image})
 
 
@@ -127,6 +129,26 @@ def test_a_part_that_is_left_out_teaches_its_head_nothing() -> None:
     assert report.accuracy < 0.85
 
 
+@pytest.mark.parametrize("unlike", [{"color": (230, 230, 60)}, {"size": 9}])
+def test_what_looks_like_no_success_that_was_shown_is_none(unlike: dict[str, Any]) -> None:
+    """The networks were shown nothing that would tell it from success, and take it for one."""
+    torch.manual_seed(0)
+    wary, report = train_classifier(episodes(), encoder(), replace(CONFIG, typical=0.85), control_hz=HZ, seed=0)
+    credulous = trained()[0]
+    rng = np.random.default_rng(0)
+    shown, others = [picture(rng, True) for _ in range(50)], [picture(rng, True, **unlike) for _ in range(50)]
+    assert (credulous.scores(others) > 0.5).mean() > 0.9 and (wary.scores(others) == 0.0).mean() > 0.9
+    assert 0.7 < (wary.scores(shown) > 0.5).mean() < 1.0
+    assert 0.7 < report.recall < 0.85 and report.precision > 0.95, "of successes left out so many are unlike the others"
+
+
+def test_without_another_success_nothing_is_called_unlike_it() -> None:
+    torch.manual_seed(0)
+    config = replace(CONFIG, typical=0.85, updates=3)
+    classifier, _ = train_classifier(episodes(1, 4), encoder(), config, control_hz=HZ, seed=0)
+    assert classifier.typical.farthest == torch.inf
+
+
 def test_heads_agree_on_their_mean() -> None:
     classifier, _ = trained()
     features = torch.randn(5, encoder().feature_size)
@@ -182,6 +204,8 @@ def test_a_lone_episode_is_too_little_and_two_are_enough() -> None:
     [
         ({"folds": 1}, "--classifier.folds must lie in"),
         ({"crops": 0}, "--classifier.crops must be at least 1"),
+        ({"typical": 0.0}, r"--classifier.typical must lie in \(0, 1\], got 0"),
+        ({"typical": float("nan")}, "--classifier.typical must lie in"),
         (
             {"motion_seconds": (0.2, 0.0)},
             r"--classifier.motion-seconds must be above 0 and at most 10 each, got \[0.2, 0",

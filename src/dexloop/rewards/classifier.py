@@ -17,6 +17,7 @@ from dexloop.networks.encoders import random_shift_alike
 from dexloop.networks.latent import stack_images
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
+from dexloop.rewards.typical import Typical
 from dexloop.types import Judgement, Observation, Step
 
 _WIDTH = 128
@@ -34,7 +35,8 @@ class ClassifierConfig:
     updates: of each head, gradient steps of ``batch`` frames, half of them positive. motion_seconds: it is also told
     how what it sees has changed since so long ago each [s], as a picture does not show whether the object is at rest;
     empty for pictures alone. crops: versions of each episode, all but one shifted at random by up to ``shift``
-    [pixels]. input_noise: deviation of the noise on standardised inputs.
+    [pixels]. input_noise: deviation of the noise on standardised inputs. typical: a frame counts only where it is no
+    farther from the successes shown than this share of them is, measured on episodes left out; 1 counts all.
     window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
     it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
     before success, which may look the same and teach nothing [s].
@@ -49,6 +51,7 @@ class ClassifierConfig:
     crops: int = 6
     shift: int = 3
     input_noise: float = 0.3
+    typical: float = 1.0
     window_seconds: float = 1.0
     hits: float = 0.7
     margin_seconds: float = 0.5
@@ -64,6 +67,8 @@ class ClassifierConfig:
             )
         if self.crops < 1:
             raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
+        if not 0 < self.typical <= 1:
+            raise DexloopError(f"--classifier.typical must lie in (0, 1], got {self.typical:g}")
 
 
 class SuccessClassifier(nn.Module):
@@ -71,7 +76,7 @@ class SuccessClassifier(nn.Module):
 
     The encoder has learned on all of the demonstrations where things are; labels are too few to learn that from.
     lags: it also sees how the features have changed since so many frames ago each; before an episode's first frame
-    nothing had moved.
+    nothing had moved. typical: what looks like no success that was shown is none, whatever the networks say.
     """
 
     def __init__(self, encoder: ImageEncoder, heads: int, lags: Sequence[int] = ()) -> None:
@@ -84,6 +89,7 @@ class SuccessClassifier(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
         self.heads = nn.ModuleList([_head(size) for _ in range(heads)])
+        self.typical = Typical(encoder.cameras, encoder.feature_size)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B,) for standardised inputs (B, F)."""
@@ -101,8 +107,9 @@ class SuccessClassifier(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, inputs: Tensor) -> np.ndarray:
-        """Probabilities (B,) of success for inputs (B, F), not standardised."""
-        return torch.sigmoid(self((inputs - self.mean) / self.deviation)).numpy()
+        """Probabilities (B,) of success for inputs (B, F), not standardised; 0 where nothing like it was shown."""
+        seen = self.typical(inputs[:, : self.encoder.feature_size])
+        return (torch.sigmoid(self((inputs - self.mean) / self.deviation)) * seen).numpy()
 
     def scores(self, observations: Sequence[Observation]) -> np.ndarray:
         """Probabilities (T,) of success in an episode's observations after its first steps."""
@@ -161,7 +168,9 @@ def train_classifier(
     if len(episodes) < 2:
         raise DexloopError("the reward classifier needs more than one labelled episode; record or label some")
     classifier = SuccessClassifier(encoder, config.folds, [frames(s, control_hz) for s in config.motion_seconds])
-    versions = _standardised(classifier, [stack_images(e.observations, encoder.cameras) for e in episodes], config)
+    images = [stack_images(e.observations, encoder.cameras) for e in episodes]
+    features = [classifier.features(its) for its in images]
+    versions = _standardised(classifier, images, features, config)
     labels = [torch.tensor([int(label) for label in e.labels]) for e in episodes]
     part_of = _parts(episodes, config.folds, seed)
     scores: list[np.ndarray] = [np.empty(0)] * len(episodes)
@@ -173,7 +182,38 @@ def train_classifier(
         with torch.no_grad():
             for i in (i for i, its in enumerate(part_of) if its == part):
                 scores[i] = torch.sigmoid(head(versions[i][0]).squeeze(-1)).numpy()
+    if config.typical < 1.0:
+        distances = _fit_typical(classifier.typical, features, labels, part_of, config)
+        scores = [
+            its * (away <= classifier.typical.farthest).numpy() for its, away in zip(scores, distances, strict=True)
+        ]
     return classifier.eval(), _measure(episodes, scores, frames(config.window_seconds, control_hz), config.hits)
+
+
+def _fit_typical(
+    typical: Typical,
+    features: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    part_of: Sequence[int],
+    config: ClassifierConfig,
+) -> list[Tensor]:
+    """Fit it on every episode; how far (T,) each one's frames are from the successes of the others, 0 without any."""
+    distances = [torch.zeros(len(its)) for its in features]
+    measured: list[Tensor] = []
+    for part in [*range(config.folds), None]:
+        seen = [i for i, its in enumerate(part_of) if its != part]
+        every, kinds = torch.cat([features[i] for i in seen]), torch.cat([labels[i] for i in seen])
+        shown = kinds == FrameLabel.SUCCESS
+        if not shown.any():
+            continue
+        typical.fit(every[shown], every)
+        for i in (i for i, its in enumerate(part_of) if its == part):
+            distances[i] = typical.distances(features[i])
+            measured.append(distances[i][labels[i] == FrameLabel.SUCCESS])
+    away = torch.cat(measured)
+    if len(away):
+        typical.farthest.copy_(torch.quantile(away, config.typical))
+    return distances
 
 
 def _fit(
@@ -201,9 +241,14 @@ def _head(size: int) -> nn.Sequential:
     )
 
 
-def _standardised(classifier: SuccessClassifier, episodes: Sequence[Tensor], config: ClassifierConfig) -> list[Tensor]:
-    """Inputs (crops, T, F) for each episode's images (T, cameras, 3, H, W); all but the first are of shifted ones."""
-    plain = [classifier.inputs(classifier.features(images)) for images in episodes]
+def _standardised(
+    classifier: SuccessClassifier, episodes: Sequence[Tensor], features: Sequence[Tensor], config: ClassifierConfig
+) -> list[Tensor]:
+    """Inputs (crops, T, F) for each episode's images (T, cameras, 3, H, W); all but the first are of shifted ones.
+
+    features (T, E): of each episode's images as they are.
+    """
+    plain = [classifier.inputs(its) for its in features]
     every = torch.cat(plain)
     classifier.mean.copy_(every.mean(0))
     classifier.deviation.copy_(every.std(0).clamp(min=_SMALLEST_DEVIATION))

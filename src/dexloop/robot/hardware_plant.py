@@ -22,6 +22,7 @@ from dexloop.sim.hand import EE_IN_HAND
 from dexloop.sim.kinematics import ArmKinematics, pose
 from dexloop.sim.rotations import yaw_matrix
 from dexloop.sim.scene import Mounting
+from dexloop.types import HAND_VIEW
 
 # A pose whose inverse kinematics leaves a larger error is out of reach [m or rad].
 _REACHED = 1e-3
@@ -164,7 +165,7 @@ class HardwarePlant:
         """
         newest = {name: poller.newest() for name, poller in self._pictures.items()}
         near = {
-            f"{name}_hand": view.of(newest[name], self._hand_at(newest[name]))
+            f"{name}{HAND_VIEW}": view.of(newest[name], self._hand_at(newest[name]))
             for name, view in self._hand_views.items()
         }
         # Whoever keeps an observation need not keep what the devices sent.

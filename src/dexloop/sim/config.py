@@ -9,6 +9,7 @@ from dexloop.errors import DexloopError
 from dexloop.sim.control import ActionForm, ControlLimits
 from dexloop.sim.randomisation import Randomisation
 from dexloop.sim.scene import CAMERAS
+from dexloop.types import HAND_VIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +71,4 @@ class SimConfig:
     @property
     def views(self) -> tuple[str, ...]:
         """Names of the pictures in an observation of images."""
-        return CAMERAS + (tuple(f"{camera}_hand" for camera in CAMERAS) if self.hand_view else ())
+        return CAMERAS + (tuple(f"{camera}{HAND_VIEW}" for camera in CAMERAS) if self.hand_view else ())

@@ -10,6 +10,7 @@ from dexloop.sim.engine import MjData
 from dexloop.sim.rendering import Renderer
 from dexloop.sim.rotations import Array
 from dexloop.sim.scene import CAMERAS, SceneConfig
+from dexloop.types import HAND_VIEW
 
 _SCENE = SceneConfig()
 
@@ -23,5 +24,5 @@ def views(renderer: Renderer, data: MjData, config: SimConfig, hand: Array) -> d
     pictures = renderer.pictures(data, CAMERAS, size, size)
     if config.hand_view:
         parts = {name: view.around(hand, config.hand_view) for name, view in _SCENE.cameras.items()}
-        pictures |= {f"{name}_hand": picture for name, picture in renderer.cutouts(data, parts, size).items()}
+        pictures |= {f"{name}{HAND_VIEW}": picture for name, picture in renderer.cutouts(data, parts, size).items()}
     return pictures
