@@ -759,6 +759,21 @@ def test_an_arm_brakes_while_a_finger_presses_too_hard_and_a_moment_of_it_is_no_
         check_limits(plant.path(), TICK)
 
 
+def test_a_finger_that_still_presses_when_the_robot_is_rearmed_has_as_long_as_any_to_let_go() -> None:
+    with closing_hand(replace(PATIENT, pressing=1.0)) as (plant, driver):
+        backend = driver.backend
+        plant.force[1] = 25.0
+        until = time.monotonic() + 10.0
+        while backend.halted is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "finger ring presses with 25.0 N" in str(backend.halted)
+        backend.rearm()
+        time.sleep(0.3)
+        assert backend.halted is None
+        plant.force[1] = 0.0
+        assert backend.reset(1).fault is None
+
+
 def test_an_arm_that_is_held_off_its_setpoint_goes_on_from_where_it_is_without_a_jump() -> None:
     class Held(Spy):
         off = 0.0

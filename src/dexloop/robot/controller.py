@@ -312,6 +312,8 @@ class RealTime:
                 # It goes on from where it is, perhaps far from its last setpoint: a jump, unless the arm forgets that.
                 self._plant.halt()
             self._motion.settle(Setpoint(state.joints, state.fingers))
+        # What still presses has as long as anything to let go, since only motion ends it.
+        self._presses.forget()
         self._orders.rearm()
         self._devices_halted = False
         self._observer.watch.forget()

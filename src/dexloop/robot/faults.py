@@ -25,6 +25,10 @@ class PressWatch:
         self._force, self._seconds = force, seconds
         self._since: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Whoever presses has only begun to."""
+        self._since.clear()
+
     def fault_of(self, force: Array, now: float) -> str | None:
         """The first finger that has; force: of each (6,) [N]; ``now``: monotonic time [s]."""
         for name, newtons in zip(FINGER_NAMES, force, strict=True):
