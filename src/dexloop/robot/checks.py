@@ -131,17 +131,16 @@ def check_payload(arm: RealmanArm, carried: float | None, *, simulated: bool = F
     no hand weighs as few of those.
     """
     answer = ask_arm(arm, "get_current_tool_frame", "current_tool_frame")
-    remedy = "set tool and payload (hand, adapter and load) on the arm's page"
+    remedy = "set tool and payload (hand, adapter and load) on the arm's page, and payload in the robot file"
     if answer is None:
         return Finding("arm payload", True, f"this firmware does not say; {remedy}")
     told = answer.get("payload")
     payload = float(told) if isinstance(told, (int, float)) else 0.0
     payload = payload if payload <= _FEW else 1e-3 * payload
+    right = payload > 0 if carried is None else abs(payload - carried) <= _WEIGHED * carried
     said = f"tool {answer.get('tool_name')!r}, payload {payload:g} kg"
-    if carried is None:
-        return Finding("arm payload", simulated or payload > 0, said, _unless(simulated or payload > 0, remedy))
-    ok = simulated or abs(payload - carried) <= _WEIGHED * carried
-    return Finding("arm payload", ok, f"{said}, {carried:g} in the robot file", _unless(ok, f"{remedy}, or payload"))
+    said += "" if carried is None else f", {carried:g} in the robot file"
+    return Finding("arm payload", simulated or right, said, _unless(simulated or right, remedy))
 
 
 def ask_arm(arm: RealmanArm, command: str, name: str) -> dict[str, Any] | None:
