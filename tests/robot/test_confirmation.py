@@ -55,12 +55,12 @@ def asked(devices: Devices, begins: str, within: float = _AT_HOME) -> Callable[[
 
 
 def still(devices: Devices, ticks: int = 15) -> bool:
-    """Whether none of the next setpoints differs from the one before."""
-    since = len(devices.plant.given)
+    """Whether none of the next setpoints differs from the one before: the last of now, or the first of all."""
+    last = max(len(devices.plant.given) - 1, 0)
     deadline = time.monotonic() + _AT_HOME
-    while len(devices.plant.given) < since + ticks and time.monotonic() < deadline:
+    while len(devices.plant.given) <= last + ticks and time.monotonic() < deadline:
         time.sleep(0.02)
-    path = devices.plant.path()[since - 1 :]
+    path = devices.plant.path()[last:]
     return len(path) > ticks and not np.diff(path, axis=0).any()
 
 
