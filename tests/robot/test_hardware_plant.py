@@ -131,6 +131,7 @@ def test_reset_opens_retreats_and_goes_home_within_every_limit(devices: Devices,
     np.testing.assert_allclose(devices.plant.state().joints, HOME, atol=0.01)
     np.testing.assert_allclose(sample.proprio[:6], 0.0, atol=0.01)
     np.testing.assert_allclose(sample.proprio[18:24], OPEN, atol=2e-3)
+    np.testing.assert_allclose(sample.proprio[24:27], devices.plant.kinematics.forward(HOME)[:3, 3], atol=0.01)
     assert sample.truth is None and sample.fault is None
     path = devices.plant.path()
     check_limits(path, 0.02)
@@ -149,6 +150,8 @@ def test_actions_move_arm_and_hand_as_told(devices: Devices) -> None:
     assert risen == pytest.approx(8 * 0.8 * 0.025, abs=0.02), "less what acceleration takes, and more by braking"
     assert risen == pytest.approx(float(sample.proprio[14]), abs=0.002), "measured is where it was told to be"
     np.testing.assert_allclose(sample.proprio[6:11], 0.5, atol=0.01)
+    height = devices.plant.kinematics.forward(devices.plant.state().joints)[2, 3]
+    assert float(sample.proprio[26]) == pytest.approx(float(height), abs=0.002)
     np.testing.assert_allclose(sample.executed[:6], 0.0, atol=0.05)
     check_limits(devices.plant.path(), 0.02)
     assert devices.arm.ignored_frames == 0

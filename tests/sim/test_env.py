@@ -49,11 +49,26 @@ def test_gymnasium_and_stable_baselines_find_no_fault() -> None:
 
 
 def test_spaces_and_spec_agree(env: DexEnv) -> None:
-    assert env.observation_space["proprio"].shape == (PROPRIO_SIZE,) == (len(PROPRIO_NAMES),) == (25,)
+    assert env.observation_space["proprio"].shape == (PROPRIO_SIZE,) == (len(PROPRIO_NAMES),) == (34,)
     assert env.observation_space["privileged"].shape == (PRIVILEGED_SIZE,) == (len(PRIVILEGED_NAMES),)
     assert env.action_space.shape == (env.robot_spec.action.size,) == (12,)
     assert env.robot_spec.max_steps == 100
     assert env.robot_spec.can_hold
+
+
+def test_the_robot_feels_where_its_hand_is_in_the_world_wherever_it_started(env: DexEnv) -> None:
+    heights = []
+    for seed in range(3):
+        env.reset(seed=seed)
+        for _ in range(4):
+            observation, *_ = env.step(env.action_space.sample())
+        seen, state = observation["proprio"], env.simulation.state()
+        np.testing.assert_allclose(seen[24:27], state.ee_position, atol=1e-6)
+        np.testing.assert_allclose(seen[27:30], state.ee_rotation[:, 0], atol=1e-6)
+        np.testing.assert_allclose(seen[30:33], state.ee_rotation[:, 2], atol=1e-6)
+        assert PROPRIO_NAMES[24:33] == PRIVILEGED_NAMES[18:27]
+        heights.append(float(seen[26] - seen[2]))
+    assert np.ptp(heights) > 0.005, "what is relative to the start does not tell the height above the table"
 
 
 def test_same_seed_same_episode_bit_for_bit() -> None:

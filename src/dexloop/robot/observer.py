@@ -44,10 +44,13 @@ class Observer:
             frozen = said(error)
         if frozen is not None:
             self._orders.latch(frozen)
-        motion = self._motion
+        motion, pose = self._motion, self._plant.kinematics.forward(state.joints)
         remaining = max(0.0, 1.0 - self.steps / self._config.max_steps)
+        proprio = self._proprioception.vector(
+            motion.relative(state.joints), state.fingers, motion.target, pose[:3, 3], pose[:3, :3], remaining
+        )
         return Sample(
-            proprio=self._proprioception.vector(motion.relative(state.joints), state.fingers, motion.target, remaining),
+            proprio=proprio,
             images=self._frames,
             executed=executed,
             seconds=now,

@@ -35,9 +35,10 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     """A Realman RM65-B arm with an Inspire RH56 hand that takes an object from a table.
 
     Actions: (12,) float32 in [-1, 1], see ``dexloop.sim.control``. Observations: a flat dictionary of
-    "proprio" (25,) float32 (PROPRIO_NAMES: measured pose relative to the start pose [m, rad], closed fractions
-    of the fingers, the same of the current target, fraction of the time that remains), the pictures "chest"
-    and "head" (H, W, 3) uint8, and, where asked for, "privileged" (27,) float32 (``state.PRIVILEGED_NAMES``).
+    "proprio" (34,) float32 (PROPRIO_NAMES: measured pose relative to the start pose [m, rad], closed fractions
+    of the fingers, the same of the current target, the end effector's position [m] and axes in the world, fraction
+    of the time that remains), the pictures "chest" and "head" (H, W, 3) uint8, and, where asked for, "privileged"
+    (27,) float32 (``state.PRIVILEGED_NAMES``).
 
     info: "executed" (12,) float32, the action after every limit; "is_success" bool; "holding" bool, whether
     the object is held at this moment; "fault" None or a name. Reward 1 at success, else 0.
@@ -216,9 +217,11 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
 
     def _observe(self, state: SceneState) -> SimObservation:
         """The observation of this moment, or of an earlier one where observations are late."""
-        pose_now = self._servo.relative(state.ee_position, state.ee_rotation)
+        place = state.ee_position, state.ee_rotation
         remaining = 1.0 - self._steps / self._max_steps
-        proprio = self._proprioception.vector(pose_now, state.fingers, self._target, remaining)
+        proprio = self._proprioception.vector(
+            self._servo.relative(*place), state.fingers, self._target, *place, remaining
+        )
         observation: SimObservation = {"proprio": proprio}
         if self._shows_images:
             observation |= views(self._open_renderer(), self.simulation.data, self.config, state.ee_position)

@@ -14,13 +14,17 @@ PROPRIO_NAMES = (
     *_POSE_NAMES,
     *FINGER_NAMES,
     *(f"target_{name}" for name in (*_POSE_NAMES, *FINGER_NAMES)),
+    *(f"ee_{axis}" for axis in "xyz"),
+    *(f"ee_axis_{axis}_{of}" for of in "xz" for axis in "xyz"),
     "remaining_time",
 )
 PROPRIO_SIZE = len(PROPRIO_NAMES)
+# The arm reaches nowhere near so far from the world's origin [m].
+_REACH = 2.0
 
 
 class Proprioception:
-    """Makes the vector (25,) float32 whose layout is PROPRIO_NAMES; ``low`` and ``high`` are its bounds.
+    """Makes the vector (34,) float32 whose layout is PROPRIO_NAMES; ``low`` and ``high`` are its bounds.
 
     limits: of commanded motion.
     """
@@ -28,11 +32,23 @@ class Proprioception:
     def __init__(self, limits: ControlLimits) -> None:
         # Measured poses may overshoot their targets, and the corner of the rotation box is longer than its side.
         pose_bound = np.repeat([2.0 * limits.displacement, np.pi], 3)
-        self.high = np.concatenate([pose_bound, np.ones(6), pose_bound, np.ones(6), [1.0]]).astype(np.float32)
-        self.low = np.concatenate([-pose_bound, np.zeros(6), -pose_bound, np.zeros(6), [0.0]]).astype(np.float32)
+        place_bound = np.repeat([_REACH, 1.0, 1.0], 3)
+        self.high = np.concatenate(
+            [pose_bound, np.ones(6), pose_bound, np.ones(6), place_bound, [1.0]], dtype=np.float32
+        )
+        self.low = np.concatenate(
+            [-pose_bound, np.zeros(6), -pose_bound, np.zeros(6), -place_bound, [0.0]], dtype=np.float32
+        )
 
-    def vector(self, pose: Array, fingers: Array, target: Array, remaining: float) -> FloatArray:
-        """From the measured pose (6,) relative to the start [m, rad], the measured closed fractions (6,), the target
-        (12,) and the fraction of the deadline that is left."""
-        vector = np.concatenate([pose, fingers, target, [remaining]], dtype=np.float32)
+    def vector(
+        self, pose: Array, fingers: Array, target: Array, position: Array, rotation: Array, remaining: float
+    ) -> FloatArray:
+        """Everything as measured, but the target.
+
+        pose (6,): relative to the start [m, rad]. fingers (6,): closed fractions. target (12,): of pose and fingers.
+        position (3,) [m], rotation (3, 3): of the end effector in the world, which has the table top at z = 0.
+        remaining: fraction of the deadline that is left.
+        """
+        place = [position, rotation[:, 0], rotation[:, 2]]
+        vector = np.concatenate([pose, fingers, target, *place, [remaining]], dtype=np.float32)
         return np.clip(vector, self.low, self.high)
