@@ -21,7 +21,9 @@ from dexloop.config import RunConfig, TrainConfig, read_config
 from dexloop.networks.act import TransformerConfig
 from dexloop.networks.act_storage import load_act
 from dexloop.seeds import Purpose
+from dexloop.sim.proprioception import PROPRIO_SIZE
 from dexloop.sim.randomisation import Randomisation
+from dexloop.sim.state import PRIVILEGED_SIZE
 from tests.digests import digest
 
 
@@ -105,7 +107,7 @@ def test_act_is_trained_once_on_the_same_demonstrations_and_evaluated(config: Ru
     learned, entry = digest(path), written(results, "cup-act-0")
     assert (entry["policy"], entry["trials"], entry["robot_minutes"]) == ("act", 2, 0.0)
     assert entry["act"]["transformer"]["chunk"] == 4 and entry["act"]["updates"] == 5
-    assert load_act(path).architecture.parts == (25, 27), "proprioception and the simulation's state"
+    assert load_act(path).architecture.parts == (PROPRIO_SIZE, PRIVILEGED_SIZE), "no images"
 
     (results / "cup-act-0.json").unlink()
     run_cell(cell, runs, results, "second", ActConfig(transformer=small, updates=9))
