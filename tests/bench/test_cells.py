@@ -107,7 +107,7 @@ def test_act_is_trained_once_on_the_same_demonstrations_and_evaluated(config: Ru
     learned, entry = digest(path), written(results, "cup-act-0")
     assert (entry["policy"], entry["trials"], entry["robot_minutes"]) == ("act", 2, 0.0)
     assert entry["act"]["transformer"]["chunk"] == 4 and entry["act"]["updates"] == 5
-    assert load_act(path).architecture.parts == (PROPRIO_SIZE, PRIVILEGED_SIZE), "no images"
+    assert load_act(path).architecture.parts == (PROPRIO_SIZE, PRIVILEGED_SIZE), "and no images"
 
     (results / "cup-act-0.json").unlink()
     run_cell(cell, runs, results, "second", ActConfig(transformer=small, updates=9))
