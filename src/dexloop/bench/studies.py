@@ -216,7 +216,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "no_reconstruction": _representation(reconstruction_weight=0.0),
         "cloning_squared": lambda config: replace(config, cloning=replace(config.cloning, error="squared")),
         "no_rollout_noise": _record(rollout_noise=0.0),
-        "typical_90": lambda config: replace(config, classifier=replace(config.classifier, typical=0.9)),
+        "no_typical": lambda config: replace(config, classifier=replace(config.classifier, typical=1.0)),
         "one_clone": lambda config: replace(config, cloning=replace(config.cloning, members=1)),
         "policy_sees_targets": lambda config: replace(config, cloning=replace(config.cloning, policy_ignores=())),
         "relative_alone": lambda config: replace(config, cloning=replace(config.cloning, policy_ignores=_HIDDEN)),

@@ -51,7 +51,7 @@ class ClassifierConfig:
     crops: int = 6
     shift: int = 3
     input_noise: float = 0.3
-    typical: float = 1.0
+    typical: float = 0.9
     window_seconds: float = 1.0
     hits: float = 0.7
     margin_seconds: float = 0.5
