@@ -161,7 +161,7 @@ def test_a_whole_run_is_told_in_one_file(run: Path) -> None:
         "Reward classifier",
         "Control rate 10 Hz",
         "64 \N{MULTIPLICATION SIGN} 64 pixels",
-        "Machine Linux, 2",
+        "Machine Linux, 2 cores",
         "Success of IBORL 98 % 49 of 50 trials; the clone: 62 %",
         "Cycle time 4.0 s mean of the successful trials; the clone: 5.2 s",
         "49 of 50; 90 \N{EN DASH} 100 %",

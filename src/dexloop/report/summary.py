@@ -210,13 +210,14 @@ def _find(config: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _words(value: object) -> str:
-    """A configuration value for people: a part is called by its name, a size is written with a times sign."""
+    """A configuration value for people: a part goes by its name, numbers in it by theirs, a size has a times sign."""
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, dict):
         part = as_mapping(cast(object, value))
         name = part.get("name", part.get("kind"))
-        flat = [str(item) for item in part.values() if isinstance(item, str | int | float)]
+        # A bare number among words says nothing: "2 cores".
+        flat = [i if isinstance(i, str) else f"{i} {k}" for k, i in part.items() if isinstance(i, str | int | float)]
         return str(name) if isinstance(name, str) else ", ".join(flat)
     if isinstance(value, list):
         return " \N{MULTIPLICATION SIGN} ".join(str(item) for item in cast("list[Any]", value))
