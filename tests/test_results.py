@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from dexloop.bench.results import Entry, read_cells
+from dexloop.bench.tables import pool, table_1, table_2
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "results.py"
 RESULTS = ROOT / "docs" / "results"
@@ -19,13 +24,32 @@ def results(*words: object) -> str:
 
 
 def test_the_page_shows_the_table_that_its_raw_data_gives() -> None:
-    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    page = (RESULTS / "history.md").read_text(encoding="utf-8")
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in results("table", RESULTS / "cup-full").splitlines()}
     shown_as = {"iborl": "`iborl`", "iborl_ablated": "`iborl_ablated`", "bc": "behaviour cloning", "rlpd": "`rlpd`"}
     for policy, named in ((f"| {name}", shown) for name, shown in shown_as.items()):
         seeds, success, interval, steps = rows[policy][:4]
         shown = next(line for line in page.splitlines() if line.startswith(f"| {named} | {seeds} |"))
         assert success.partition(" (")[0] in shown and interval in shown and steps in shown
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Entry]:
+    return read_cells(RESULTS / "table2")
+
+
+def test_the_papers_tables_are_those_that_their_cells_give(cells: list[Entry]) -> None:
+    page = (RESULTS / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = [line for table in (table_1(cells), table_2(cells)) for line in table.splitlines()]
+    assert len(lines) > 10 and [line for line in lines if line not in page] == []
+
+
+def test_the_readme_shows_the_same_rounded(cells: list[Entry]) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    for row in pool([cell for cell in cells if cell["policy"] in ("bc", "iborl")]):
+        named = "doll" if row.task == "loopy" else row.task
+        shown = next(line for line in page if line.startswith(f"| {named} |"))
+        assert row.steps and f"{100 * row.rate:.0f} %, {row.steps[0]:.0f} steps" in shown
 
 
 def test_what_is_kept_of_a_run_is_its_own_data(finished_run: Path, tmp_path: Path) -> None:
