@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from dexloop.errors import DexloopError
 from dexloop.sim import tasks
 from dexloop.sim.rotations import Array
 from dexloop.sim.state import SceneState
+
+_LIFTED = 0.06
+_SLOW = 0.10
+_UPRIGHT = math.cos(math.radians(45.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,18 @@ class Task:
     hold_seconds: float = 0.5
     timestep: float = 0.004
     flexible: bool = False
+
+
+def lifted_by_hand(state: SceneState) -> bool:
+    """Lifted 6 cm, slower than 0.1 m/s, touched by the thumb and borne by the hand alone: what every task asks for."""
+    return (
+        state.height > _LIFTED and state.thumb and not state.supported and float(np.linalg.norm(state.velocity)) < _SLOW
+    )
+
+
+def upright(state: SceneState) -> bool:
+    """Whether the object leans by less than 45 degrees."""
+    return float(state.object_up[2]) > _UPRIGHT
 
 
 def task_names() -> tuple[str, ...]:

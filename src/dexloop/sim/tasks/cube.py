@@ -8,14 +8,12 @@ import numpy as np
 
 from dexloop.sim.rotations import Array, frame, yaw_matrix
 from dexloop.sim.state import SceneState
-from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task
+from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task, lifted_by_hand
 
 _HALF = 0.020
 _MASS = 0.25
 _QUARTER = math.pi / 2
 
-_LIFTED = 0.06
-_SLOW = 0.10
 # The palm's face is at x = -0.017 in the end effector's frame; a cube whose centre is farther from it than
 # half its diagonal cannot touch it, whichever way it is turned, not even one that is a fifth larger [m].
 _CLEAR_OF_PALM = -0.017 + 1.2 * math.sqrt(3.0) * _HALF
@@ -40,15 +38,8 @@ def _hand(heading: float) -> Array:
 def _holding(state: SceneState) -> bool:
     """Lifted 6 cm, between thumb and index or middle finger, clear of the palm, slow, borne by the hand alone."""
     in_hand = state.ee_rotation.T @ (state.object_position - state.ee_position)
-    _, _, middle, index, thumb = state.contacts
-    return (
-        state.height > _LIFTED
-        and thumb
-        and (index or middle)
-        and not state.supported
-        and float(in_hand[0]) > _CLEAR_OF_PALM
-        and float(np.linalg.norm(state.velocity)) < _SLOW
-    )
+    _, _, middle, index, _ = state.contacts
+    return lifted_by_hand(state) and (index or middle) and float(in_hand[0]) > _CLEAR_OF_PALM
 
 
 def _heading(state: SceneState) -> float:

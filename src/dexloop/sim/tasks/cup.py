@@ -8,7 +8,7 @@ import numpy as np
 
 from dexloop.sim.rotations import frame
 from dexloop.sim.state import SceneState
-from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task
+from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task, lifted_by_hand, upright
 
 _RADIUS = 0.032
 _HEIGHT = 0.090
@@ -16,10 +16,6 @@ _HEIGHT = 0.090
 _WALL = 0.006
 _MASS = 0.15
 _STAVES = 12
-
-_LIFTED = 0.06
-_SLOW = 0.10
-_UPRIGHT = math.cos(math.radians(45.0))
 
 # Found by a random search for what forgives most: of grasps with an error of 6 mm along each axis and of 0.08 rad 95 in
 # 100 succeed. With less roll of the wrist and all fingers closed alike 79 did.
@@ -53,14 +49,7 @@ def _cup_mjcf() -> str:
 
 def _holding(state: SceneState) -> bool:
     """Lifted 6 cm, between thumb and a finger, upright, slow, and borne by the hand alone."""
-    return (
-        state.height > _LIFTED
-        and state.thumb
-        and state.any_finger
-        and not state.supported
-        and float(state.object_up[2]) > _UPRIGHT
-        and float(np.linalg.norm(state.velocity)) < _SLOW
-    )
+    return lifted_by_hand(state) and state.any_finger and upright(state)
 
 
 def _plan(state: SceneState) -> GraspPlan:

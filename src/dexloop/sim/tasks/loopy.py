@@ -6,7 +6,7 @@ import numpy as np
 
 from dexloop.sim.rotations import Array, frame, yaw_matrix
 from dexloop.sim.state import SceneState
-from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task
+from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task, lifted_by_hand
 
 # The doll's frame: origin in the middle of the belly, -x where the face looks, z up when it sits.
 _BELLY_HEIGHT = 0.0282
@@ -15,9 +15,6 @@ PINK, _ROSE, _CREAM, _DARK, _WHITE = ".95 .50 .68 1", ".83 .30 .50 1", ".99 .89 
 # way to a touch.
 _SPINE = (0.05, 0.003)
 _LIMB = (0.015, 0.001)
-
-_LIFTED = 0.06
-_SLOW = 0.10
 
 _PITCH = 0.085
 # The hand turns with the doll, but by less: the body is round enough, and the wrist cannot turn as far [rad].
@@ -100,13 +97,7 @@ def _hand(heading: float) -> Array:
 
 def _holding(state: SceneState) -> bool:
     """The belly lifted 6 cm, between thumb and a finger, slow, and no part of the doll on anything but the hand."""
-    return (
-        state.height > _LIFTED
-        and state.thumb
-        and state.any_finger
-        and not state.supported
-        and float(np.linalg.norm(state.velocity)) < _SLOW
-    )
+    return lifted_by_hand(state) and state.any_finger
 
 
 def _plan(state: SceneState) -> GraspPlan:

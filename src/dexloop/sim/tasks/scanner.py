@@ -9,16 +9,12 @@ import numpy as np
 from dexloop.sim.hand import CONTACT_NAMES
 from dexloop.sim.rotations import Array, frame, rotation_vector, yaw_matrix
 from dexloop.sim.state import SceneState
-from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task
+from dexloop.sim.tasks.base import GraspPlan, StartRegion, Task, lifted_by_hand, upright
 
 # The scanner's frame: origin in the middle of the handle, x where the scanner points, z up when it stands.
 _MIDDLE = 0.060
 # The handle leans forward, as on a pistol [rad].
 _RAKE = 0.17
-
-_LIFTED = 0.06
-_SLOW = 0.10
-_UPRIGHT = math.cos(math.radians(45.0))
 
 # The hand's rotation in the scanner's frame: its fingers almost at a right angle to the handle, and turned so far to
 # the left of where the scanner points that the arm reaches every heading. This angle and the next, the place and the
@@ -89,14 +85,7 @@ def _in_designated_grasp(state: SceneState) -> bool:
 
 def _holding(state: SceneState) -> bool:
     """Lifted 6 cm, upright, slow, borne by the hand alone, between thumb and fingers in the designated grasp."""
-    return (
-        state.height > _LIFTED
-        and state.thumb
-        and not state.supported
-        and float(state.object_up[2]) > _UPRIGHT
-        and float(np.linalg.norm(state.velocity)) < _SLOW
-        and _in_designated_grasp(state)
-    )
+    return lifted_by_hand(state) and upright(state) and _in_designated_grasp(state)
 
 
 def _plan(state: SceneState) -> GraspPlan:
