@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import statistics
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from dexloop.robot.devices import Array, DeviceError
 from dexloop.robot.drivers.realman import RealmanArm, RelayedHand
+from dexloop.robot.drivers.realman.link import Link
 from dexloop.robot.drivers.realman.protocol import FRAME_STEP, LIMITS
 from dexloop.robot.simulators.realman import KinematicPlant, RealmanSimulator
 
@@ -315,6 +317,27 @@ def test_a_cut_connection_is_an_error_of_every_call_until_it_is_made_anew(
     arm.command(START)
     until(lambda: sent(simulator, "movej_canfd"))
     arm.stop()
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_a_connection_that_the_arm_resets_is_closed_in_the_same_words_whoever_notices_it_first(attempt: int) -> None:
+    """Who reads finds a reset, who sends at that moment a broken pipe."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = Link("127.0.0.1", server.getsockname()[1], timeout=0.5)
+        try:
+            peer, _ = server.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+
+            def send_until_it_fails() -> None:
+                deadline = time.monotonic() + 2.0
+                while time.monotonic() < deadline:
+                    link.send({"command": "get_joint_degree"})
+
+            assert error_of(send_until_it_fails) == "the arm closed the connection"
+            assert error_of(link.check) == "the arm closed the connection"
+        finally:
+            link.close()
 
 
 def test_an_arm_that_was_switched_off_is_found_again_and_sends_its_state_and_hand(simulator: RealmanSimulator) -> None:

@@ -12,6 +12,8 @@ from dexloop.robot.devices import DeviceError
 from dexloop.robot.drivers.realman.lines import LineBuffer
 from dexloop.robot.drivers.realman.protocol import Message, decode, encode
 
+_CLOSED = "the arm closed the connection"
+
 
 def _nobody(message: Message) -> None:
     """Nobody wants to know."""
@@ -88,7 +90,7 @@ class Link:
             try:
                 self._socket.sendall(encode(message))
             except OSError as error:
-                self._fail(f"the connection to the arm broke: {error}")
+                self._broke(error)
         self.check()
 
     def request(self, message: Message, flag: str, within: float | None = None) -> None:
@@ -144,19 +146,23 @@ class Link:
             self._failure = self._failure or failure
             self._arrived.notify_all()
 
+    def _broke(self, error: OSError) -> None:
+        # An arm that closes the connection is noticed by whoever sends or reads first: the same words for both.
+        self._fail(_CLOSED if isinstance(error, ConnectionError) else f"the connection to the arm broke: {error}")
+
     def _read(self) -> None:
         lines = LineBuffer()
         while not self._closing:
             try:
                 data = self._socket.recv(65_536)
                 if not data:
-                    return self._fail("the arm closed the connection")
+                    return self._fail(_CLOSED)
                 for line in lines.feed(data):
                     self._dispatch(decode(line))
             except TimeoutError:
                 continue
             except OSError as error:
-                return self._fail(f"the connection to the arm broke: {error}")
+                return self._broke(error)
             except DeviceError as error:
                 return self._fail(str(error))
 
