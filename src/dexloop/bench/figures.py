@@ -72,7 +72,7 @@ def figure_5(entries: Sequence[Entry], path: Path) -> None:
         grid[0, column].set_title(task, fontsize=10)
         grid[1, column].set_xlabel("Robot time [min]")
     grid[0, 0].set_ylabel("Weight λ")
-    grid[1, 0].set_ylabel(f"Success, mean of {_WINDOW}")
+    grid[1, 0].set_ylabel(f"Training success,\nmean of {_WINDOW}")
     for axes in grid.flat:
         axes.set_ylim(-0.03, 1.03)
         axes.grid(**_GRID)
