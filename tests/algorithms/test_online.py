@@ -35,7 +35,7 @@ def learner(config: ActorCriticConfig = TINY, episodes: int = 4, *, chooses: boo
     )
     agent = architecture.build()
     replay = Replay(agent.latent.size, 2, ReplayConfig(capacity=500), seed=0)
-    teacher = architecture.head(agent.latent.size)
+    teacher = replace(architecture, learn_deviation=False).head(agent.latent.size)
     made = OnlineLearner(
         architecture,
         EpisodeEncoder(agent.latent),
@@ -67,8 +67,10 @@ def test_online_steps_count_each_episode_once_and_successes_go_to_both_halves() 
     assert made.replay.demonstration_steps == 8 + 7
 
 
-def test_critics_choose_once_they_are_warm(tmp_path: Path) -> None:
-    made, path = learner(chooses=True), tmp_path / "policy.safetensors"
+@pytest.mark.parametrize("learns_deviation", [False, True])
+def test_critics_choose_once_they_are_warm(tmp_path: Path, learns_deviation: bool) -> None:
+    config = replace(TINY, learn_temperature=learns_deviation, temperature=0.01 if learns_deviation else 0.0)
+    made, path = learner(config, chooses=True), tmp_path / "policy.safetensors"
     choosers: list[Chooser | None] = []
     for version in range(3):
         path.write_bytes(made.policy(version))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +75,9 @@ class Architecture:
         if len(self.speedup) not in (0, self.action_size):
             raise ValueError(f"{len(self.speedup)} factors for {self.action_size} action dimensions")
         critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
-        return Chooser(self.head(latent_size), critic, self.speedup)
+        # The teacher is a clone: a deviation that is learned is the policy's alone.
+        teacher = replace(self, learn_deviation=False).head(latent_size)
+        return Chooser(teacher, critic, self.speedup)
 
     def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(
