@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dexloop.bench.results import Entry, read_cells
-from dexloop.bench.tables import pool, robustness_table, table_1, table_2
+from dexloop.bench.tables import ablation_table, pool, robustness_table, table_1, table_2
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "results.py"
@@ -40,8 +40,8 @@ def cells() -> list[Entry]:
 
 def test_the_papers_tables_are_those_that_their_cells_give(cells: list[Entry]) -> None:
     page = (RESULTS / "README.md").read_text(encoding="utf-8").splitlines()
-    disturbed = read_cells(RESULTS / "robustness")
-    tables = (table_1(cells), table_2(cells), robustness_table(disturbed))
+    disturbed, changed = read_cells(RESULTS / "robustness"), read_cells(RESULTS / "ablations")
+    tables = (table_1(cells), table_2(cells), robustness_table(disturbed), ablation_table(changed))
     lines = [line for table in tables for line in table.splitlines()]
     assert len(lines) > 10 and [line for line in lines if line not in page] == []
 
