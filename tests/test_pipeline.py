@@ -36,6 +36,14 @@ def without_times(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in _TIMES}
 
 
+def test_a_report_says_where_it_is(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_run / "report.html").unlink()
+    main(["report", str(tiny_run)])
+    said = capsys.readouterr()
+    assert f"report: {tiny_run / 'report.html'}" in said.out + said.err
+    assert (tiny_run / "report.html").stat().st_size > 0
+
+
 def test_every_part_of_the_run_directory_is_there(finished_run: Path) -> None:
     """Other programs read these names."""
     for name in (

@@ -73,10 +73,9 @@ def run(target: Run) -> None:
     target.train_reward()
     target.train()
     evaluate(target, None, blank=target.config.observation == "images" and target.config.sim.reset == "random")
-    report(target)
     print_table(target)
+    report(target)
     minutes = target.config.train.robot_minutes
-    say(f"report: {target.directory.report}")
     say(f"to go on learning: dexloop train {target.directory.root} --resume --robot-minutes {2 * minutes:g}")
 
 
@@ -216,8 +215,9 @@ def _policies(target: Run) -> dict[str, Path]:
 
 
 def report(target: Run) -> None:
-    """Write the report of a run."""
+    """Write the report of a run, and say where it is."""
     build_report(target.directory.root)
+    say(f"report: {target.directory.report}")
 
 
 def replay(target: Run, dataset: str, episode: int, out: Path | None) -> None:
