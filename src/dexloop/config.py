@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cattrs
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.algorithms.iborl import RegulariserConfig
@@ -22,7 +23,7 @@ from dexloop.rewards.classifier import ClassifierConfig
 from dexloop.robot.config import ClientSecurity, GymConfig
 from dexloop.runtime.learner import PaceConfig
 from dexloop.seeds import Purpose, episode_seed
-from dexloop.sim.config import SimConfig
+from dexloop.sim.config import DECIDED_BY_RUN, SimConfig
 
 FORMAT = 1
 
@@ -153,6 +154,8 @@ class RunConfig:
 
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+_LEFT_OUT: Any = {name: override(omit=True) for name in DECIDED_BY_RUN}
+_CONVERTER.register_unstructure_hook(SimConfig, make_dict_unstructure_fn(SimConfig, _CONVERTER, **_LEFT_OUT))
 
 
 def config_to_json(config: RunConfig) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from typing import Any, get_args, get_type_hints
 
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
+from dexloop.sim.config import DECIDED_BY_RUN
+
 # What is decided elsewhere: by TASK, by the other settings of a run, or by the preset of the algorithm.
 # By the class's name: a robot's computer has flags as well, and not all that these classes' modules need.
 _NO_FLAGS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "RunConfig": frozenset({"task"}),
-        "SimConfig": frozenset({"task", "observation", "privileged", "end_on_success"}),
+        "SimConfig": DECIDED_BY_RUN,
         "AlgorithmConfig": frozenset({"name"}),
     }
 )

@@ -37,6 +37,14 @@ def test_every_preset_survives_its_json_form(tmp_path: Path, name: str) -> None:
     assert read_config(path) == PRESETS[name]
 
 
+def test_what_a_run_decides_about_the_simulation_is_stored_once() -> None:
+    stored = config_to_json(RunConfig(task="cube", observation="privileged"))
+    assert (stored["task"], stored["observation"]) == ("cube", "privileged")
+    assert not stored["sim"].keys() & {"task", "observation", "privileged", "end_on_success"}
+    older = {**stored, "sim": {**stored["sim"], "task": "cup", "observation": "images"}}
+    assert config_from_json(older, Path("of/before.json")) == config_from_json(stored, Path("of/now.json"))
+
+
 def test_the_algorithms_of_the_table_carry_their_names() -> None:
     assert {name: algorithm.name for name, algorithm in ALGORITHMS.items()} == {n: n for n in ALGORITHMS}
 

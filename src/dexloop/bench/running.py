@@ -102,7 +102,8 @@ def _cloned(cell: Cell, base: Run, directory: Path) -> dict[str, Any]:
     """The clone's trials, as the milestone before any robot time."""
     kept = directory / "milestones" / "0.json"
     if not kept.is_file():
-        base.directory.write_json(kept, _result(cell, base, load_agent(base.directory.prior).agent, 0.0))
+        clone = replace(cell, policy="bc")
+        base.directory.write_json(kept, _result(clone, base, load_agent(base.directory.prior).agent, 0.0))
     return base.directory.read_json(kept)
 
 
@@ -129,21 +130,14 @@ def _chunked(cell: Cell, base: Run, runs: Path, config: ActConfig) -> dict[str, 
 def _result(cell: Cell, run: Run, policy: Policy, robot_minutes: float) -> dict[str, Any]:
     """The fields of an ``evaluation.json`` entry, and under what conditions it came about."""
     config = cell.config
-    evaluation = _evaluated(cell, run, policy)
+    seeds = cell.purpose.name.lower()
+    entry = run.entry(cell.policy, _evaluated(cell, run, policy), robot_minutes, trial_seeds=seeds)
+    # So that the report of a cell's run directory has it too.
+    run.directory.add_evaluation(entry)
     demos = EpisodeDataset.open(run.directory.demos)
     metrics = run.directory.reward / "metrics.json"
     return {
-        "policy": cell.policy,
-        "task": config.task,
-        "seed": config.seed,
-        "observation": config.observation,
-        "reward": config.reward,
-        "trial_seeds": cell.purpose.name.lower(),
-        **asdict(evaluation),
-        "control_hz": run.robot.spec.control_hz,
-        "image_size": config.sim.image_size if config.observation == "images" else None,
-        "robot_minutes": round(robot_minutes, 2),
-        "operator_steps": 0,
+        **entry,
         "reset": config.sim.reset,
         "demonstrations": len(demos),
         "demonstration_steps": [steps_to_success(demos.episode(i, late=True)) for i in demos.episodes],

@@ -181,6 +181,27 @@ class Run:
         dataset = EpisodeDataset.open(self.directory.episodes)
         return sum(int(dataset.columns(index)[INTERVENTION].sum()) for index in dataset.episodes)
 
+    def entry(
+        self, name: str, result: Evaluation, robot_minutes: float, operator_steps: int = 0, **facts: Any
+    ) -> dict[str, Any]:
+        """What ``evaluation.json`` says of a policy's trials under the conditions of this run, and ``facts``."""
+        config, spec = self.config, self.robot.spec
+        return {
+            "policy": name,
+            "task": config.task,
+            "seed": config.seed,
+            "observation": config.observation,
+            "reward": config.reward,
+            **asdict(result),
+            "control_hz": spec.control_hz,
+            "image_size": max((height for height, _ in spec.observation.cameras.values()), default=None)
+            if config.observation == "images"
+            else None,
+            "robot_minutes": round(robot_minutes, 2),
+            "operator_steps": operator_steps,
+            **facts,
+        }
+
     def _evaluations(self) -> list[dict[str, Any]]:
         path = self.directory.evaluation
         return self.directory.read_json(path) if path.is_file() else []
@@ -218,20 +239,4 @@ class Run:
     def _add_evaluation(
         self, name: str, result: Evaluation, robot_minutes: float, operator_steps: int = 0, **facts: Any
     ) -> None:
-        config, spec = self.config, self.robot.spec
-        entry = {
-            "policy": name,
-            "task": config.task,
-            "seed": config.seed,
-            "observation": config.observation,
-            "reward": config.reward,
-            **asdict(result),
-            "control_hz": spec.control_hz,
-            "image_size": max((height for height, _ in spec.observation.cameras.values()), default=None)
-            if config.observation == "images"
-            else None,
-            "robot_minutes": round(robot_minutes, 2),
-            "operator_steps": operator_steps,
-            **facts,
-        }
-        self.directory.add_evaluation(entry)
+        self.directory.add_evaluation(self.entry(name, result, robot_minutes, operator_steps, **facts))
