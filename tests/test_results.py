@@ -54,6 +54,21 @@ def test_the_readme_shows_the_same_rounded(cells: list[Entry]) -> None:
         assert row.steps and f"{100 * row.rate:.0f} %, {row.steps[0]:.0f} steps" in shown
 
 
+def test_the_readme_shows_the_other_methods_too(cells: list[Entry]) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    named = {
+        "act": "ACT",
+        "rlpd": "RLPD",
+        "iborl_ablated": "IBORL without its regulariser",
+        "iborl_paper": "IBORL as the paper writes it",
+    }
+    for row in pool([cell for cell in cells if cell["policy"] in named]):
+        shown = next(line for line in page if line.startswith(f"| {named[row.policy]} |")).split(" | ")
+        steps = f", {row.steps[0]:.0f} steps" if row.steps else ""
+        column = 1 + ("cup", "cube", "scanner", "loopy").index(row.task)
+        assert shown[column].removesuffix(" |") == f"{round(100 * row.rate, 1):g} %{steps}"
+
+
 def test_what_is_kept_of_a_run_is_its_own_data(finished_run: Path, tmp_path: Path) -> None:
     results("keep", finished_run, tmp_path / "kept")
     for name, source in (("config.json", "config.json"), ("evaluation.json", "evaluation.json")):
