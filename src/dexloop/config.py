@@ -17,13 +17,14 @@ from dexloop.algorithms.representation import RepresentationConfig
 from dexloop.algorithms.sac import ActorCriticConfig
 from dexloop.data.replay import ReplayConfig
 from dexloop.errors import DexloopError
+from dexloop.flags import DECIDED_BY_RUN
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.operators.scripted import HUMAN, Imperfection
 from dexloop.rewards.classifier import ClassifierConfig
 from dexloop.robot.config import ClientSecurity, GymConfig
 from dexloop.runtime.learner import PaceConfig
 from dexloop.seeds import Purpose, episode_seed
-from dexloop.sim.config import DECIDED_BY_RUN, SimConfig
+from dexloop.sim.config import SimConfig
 
 FORMAT = 1
 

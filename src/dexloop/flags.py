@@ -14,7 +14,8 @@ from typing import Any, get_args, get_type_hints
 
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from dexloop.sim.config import DECIDED_BY_RUN
+DECIDED_BY_RUN = frozenset({"task", "observation", "privileged", "end_on_success"})
+"""Fields of SimConfig that a run or a service sets by what else it was told: neither flags nor stored with a run."""
 
 # What is decided elsewhere: by TASK, by the other settings of a run, or by the preset of the algorithm.
 # By the class's name: a robot's computer has flags as well, and not all that these classes' modules need.

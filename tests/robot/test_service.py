@@ -301,6 +301,12 @@ def test_a_controller_that_dies_is_a_fault_and_its_successor_is_found() -> None:
         assert successor.wait(20) == 0
 
 
+def test_to_stop_a_robot_waits_for_no_physics_engine() -> None:
+    code = "import sys; import dexloop.robot.remote; sys.exit(str(sys.modules.keys() & {'mujoco', 'torch'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip() == "set()", "each takes a moment that nobody has"
+
+
 def test_serving_needs_no_pytorch() -> None:
     code = "import sys; sys.modules['torch'] = None; import dexloop.serve, dexloop.robot.client; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -11,9 +11,6 @@ from dexloop.sim.randomisation import Randomisation
 from dexloop.sim.scene import CAMERAS
 from dexloop.types import HAND_VIEW
 
-DECIDED_BY_RUN = frozenset({"task", "observation", "privileged", "end_on_success"})
-"""Fields of SimConfig that a run or a service sets by what else it was told: neither flags nor stored with a run."""
-
 
 @dataclass(frozen=True, slots=True)
 class SimConfig:
