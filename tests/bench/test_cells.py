@@ -65,9 +65,10 @@ def test_a_cell_leaves_one_file_with_all_that_a_table_needs(config: RunConfig, t
     assert {path.name for path in (runs / "bases").iterdir()} == {"cup-0", "cup-0.lock"}
 
     listed = json.loads((runs / "cells" / "cup-0" / "iborl" / "evaluation.json").read_text())
-    assert [(e["policy"], e["steps"]) for e in listed] == [("iborl", learned["steps"])], "for the cell's own report"
+    assert [(e["policy"], e["steps"]) for e in listed] == [("iborl (tuning trials)", learned["steps"])]
     listed = json.loads((runs / "bases" / "cup-0" / "evaluation.json").read_text())
-    assert [(e["policy"], e["robot_minutes"]) for e in listed] == [("bc", 0.0)]
+    assert [(e["policy"], e["steps"]) for e in listed][:1] == [("bc", clone["steps"])]
+    assert [(e["policy"], e["robot_minutes"]) for e in listed[1:]] == [("bc (tuning trials)", 0.0)]
 
 
 def test_what_is_there_is_not_run_again(config: RunConfig, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from dexloop.presets import IBORL
 from dexloop.progress import Bar, say
 from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import host_facts
+from dexloop.seeds import Purpose
 
 _ACT = ActConfig()
 
@@ -132,8 +133,9 @@ def _result(cell: Cell, run: Run, policy: Policy, robot_minutes: float) -> dict[
     config = cell.config
     seeds = cell.purpose.name.lower()
     entry = run.entry(cell.policy, _evaluated(cell, run, policy), robot_minutes, trial_seeds=seeds)
-    # So that the report of a cell's run directory has it too.
-    run.directory.add_evaluation(entry)
+    # So that the report of a cell's run directory has it too; its reader takes trials for those of test seeds.
+    shown = cell.policy if cell.purpose is Purpose.TEST else f"{cell.policy} ({seeds} trials)"
+    run.directory.add_evaluation({**entry, "policy": shown})
     demos = EpisodeDataset.open(run.directory.demos)
     metrics = run.directory.reward / "metrics.json"
     return {
