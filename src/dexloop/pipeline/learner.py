@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
 
 from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.algorithms.online import OnlineLearner
 from dexloop.algorithms.sac import ActorCritic
-from dexloop.algorithms.samples import success_seen_by, until_success
 from dexloop.config import RunConfig
-from dexloop.core import RewardModel
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.features import KeptFeatures, forget_others
 from dexloop.data.replay import Replay
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.storage import load_agent
-from dexloop.pipeline.robots import debounce_window, training_reward
+from dexloop.pipeline.judging import StoredJudge
 from dexloop.progress import say
 from dexloop.runtime.learner import LearnerLoop
 from dexloop.runtime.link import LearnerSide
 from dexloop.runtime.run_directory import RunDirectory
-from dexloop.types import ActionSpec, Episode, RobotSpec
+from dexloop.types import ActionSpec
 
 
 def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
@@ -36,15 +30,14 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     torch.manual_seed(config.seed)
     spec = EpisodeDataset.open(run.demos).spec
     learner = _empty_learner(config, run, spec.action)
-    reward = training_reward(config, run, spec)
-    verdicts = _kept_verdicts(config, run, spec)
-    forget_others(run.features, {kept.recipe for kept in (learner.encoder.kept, verdicts) if kept is not None})
-    for key, episode in _stored_episodes(run.demos):
-        learner.add_demonstration(key, _judged(key, episode, reward, verdicts))
+    judge = StoredJudge(config, run, spec)
+    forget_others(run.features, {kept.recipe for kept in (learner.encoder.kept, judge.kept) if kept is not None})
+    for key, episode in judge.episodes(run.demos):
+        learner.add_demonstration(key, episode)
     if config.algorithm.pretrained:
         # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
-        for key, episode in _stored_episodes(run.rollouts):
-            learner.add(key, _judged(key, episode, reward, verdicts))
+        for key, episode in judge.episodes(run.rollouts):
+            learner.add(key, episode)
     link = LearnerSide(run.episodes, run.policy)
     loop = LearnerLoop(learner, link, run.checkpoints, run.metrics, config.algorithm.pace)
     for trouble in loop.resume():
@@ -108,34 +101,3 @@ def _kept_latents(config: RunConfig, run: RunDirectory, latent: LatentEncoder) -
         return None
     given = config.representation
     return KeptFeatures(run.features, EpisodeEncoder.recipe(latent, crops=given.crops, shift=given.shift))
-
-
-def _kept_verdicts(config: RunConfig, run: RunDirectory, spec: RobotSpec) -> KeptFeatures | None:
-    """Where it is kept what the classifier said; None where somebody else judges, who need not look again."""
-    if config.reward != "classifier":
-        return None
-    debounce = (debounce_window(config, spec), config.classifier.hits)
-    digest = hashlib.sha256(run.classifier.read_bytes() + repr(debounce).encode()).hexdigest()
-    return KeptFeatures(run.features, f"verdicts-{digest[:16]}")
-
-
-def _judged(key: str, episode: Episode, reward: RewardModel, kept: KeptFeatures | None) -> Episode:
-    """The episode up to where ``reward`` sees success, so that all of a replay is judged alike.
-
-    kept: verdicts of before; step numbers, -1 for never.
-    """
-    found = None if kept is None else kept.read(key, episode)
-    if found is not None and found.shape == () and found < len(episode):
-        return until_success(episode, int(found) if found >= 0 else None)
-    seen = success_seen_by(reward, episode)
-    if kept is not None:
-        kept.write(key, episode, np.array(-1 if seen is None else seen))
-    return until_success(episode, seen)
-
-
-def _stored_episodes(path: Path) -> Iterator[tuple[str, Episode]]:
-    """The readable episodes of a dataset with their keys, one at a time; none if there is no dataset."""
-    if path.is_dir():
-        dataset = EpisodeDataset.open(path)
-        for index in dataset.episodes:
-            yield f"{path.name}/{index}", dataset.episode(index, late=True)
