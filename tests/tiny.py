@@ -22,6 +22,7 @@ FLAGS = (
     "--record.episodes=2",
     "--record.rollouts=1",
     "--cloning.updates=20",
+    "--act.updates=2",
     "--trials=1",
     "--sim.max-seconds=7",
     "--train.robot-minutes=0.5",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from dexloop.algorithms.act import ActConfig
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.algorithms.iborl import RegulariserConfig
 from dexloop.algorithms.representation import RepresentationConfig
@@ -36,8 +37,10 @@ _FASTEST = 3.0
 class RecordConfig:
     """episodes: demonstrations to record. tail_seconds: how long to go on after success [s]. rollouts:
 
-    episodes of the clone, for the reward classifier and the critic's warm-up. rollout_noise: deviation of the
-    exploration in every second rollout (before the tanh), 0 for the usual one: clumsy on purpose, for
+    episodes for the reward classifier and the critic's warm-up. rollouts_by: who makes them. The clone, or a chunking
+    policy (ACT) that learned the same demonstrations and imitates them better; what of its rollouts succeeded is cloned
+    as well then, and that clone is what online learning begins with and is held to. rollout_noise: deviation of the
+    clone's exploration in every second rollout (before the tanh), 0 for the usual one: clumsy on purpose, for
     a classifier that has never seen the object tumbled takes that for success. imperfection: how the
     scripted operator falls short of a perfect one, as people do.
     """
@@ -45,6 +48,7 @@ class RecordConfig:
     episodes: int = 40
     tail_seconds: float = 1.0
     rollouts: int = 30
+    rollouts_by: Literal["clone", "act"] = "clone"
     rollout_noise: float = 0.3
     imperfection: Imperfection = HUMAN
 
@@ -140,6 +144,7 @@ class RunConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     representation: RepresentationConfig = field(default_factory=RepresentationConfig)
     cloning: CloningConfig = field(default_factory=CloningConfig)
+    act: ActConfig = field(default_factory=ActConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

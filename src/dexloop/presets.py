@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from dexloop.algorithms.act import ActConfig
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.algorithms.iborl import RegulariserConfig
 from dexloop.algorithms.representation import RepresentationConfig
@@ -71,6 +72,7 @@ PRESETS: Mapping[str, RunConfig] = MappingProxyType(
             record=RecordConfig(episodes=4, rollouts=3),
             representation=RepresentationConfig(updates=20),
             cloning=CloningConfig(updates=50),
+            act=ActConfig(updates=20),
             classifier=ClassifierConfig(updates=20, crops=2),
             algorithm=replace(
                 IBORL,

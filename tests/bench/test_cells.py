@@ -18,7 +18,6 @@ from dexloop.bench.results import read_cells
 from dexloop.bench.running import run_cell
 from dexloop.bench.work import claimed, run_cells
 from dexloop.config import RunConfig, TrainConfig, read_config
-from dexloop.networks.act import TransformerConfig
 from dexloop.networks.act_storage import load_act
 from dexloop.seeds import Purpose
 from dexloop.sim.proprioception import PROPRIO_SIZE
@@ -106,17 +105,16 @@ def test_a_policy_is_tried_under_conditions_it_was_not_trained_with(config: RunC
 def test_act_is_trained_once_on_the_same_demonstrations_and_evaluated(config: RunConfig, tmp_path: Path) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     cell = Cell("act", "cup-0", config)
-    small = TransformerConfig(chunk=4, width=16, heads=2, feedforward=16, encoder_layers=1, decoder_layers=1)
-    run_cell(cell, runs, results, "first", ActConfig(transformer=small, updates=5))
+    run_cell(cell, runs, results, "first")
 
-    path = runs / "cells" / "cup-0" / "act" / "policy.safetensors"
+    path = runs / "bases" / "cup-0" / "prior" / "act.safetensors"
     learned, entry = digest(path), written(results, "cup-act-0")
     assert (entry["policy"], entry["trials"], entry["robot_minutes"]) == ("act", 2, 0.0)
-    assert entry["act"]["transformer"]["chunk"] == 4 and entry["act"]["updates"] == 5
+    assert entry["act"]["transformer"]["chunk"] == 20 and entry["act"]["updates"] == config.act.updates
     assert load_act(path).architecture.parts == (PROPRIO_SIZE, PRIVILEGED_SIZE), "and no images"
 
     (results / "cup-act-0.json").unlink()
-    run_cell(cell, runs, results, "second", ActConfig(transformer=small, updates=9))
+    run_cell(replace(cell, config=replace(config, act=ActConfig(updates=9))), runs, results, "second")
     assert digest(path) == learned, "what is there is not trained again"
     again = written(results, "cup-act-0")
     assert again["act"] == entry["act"] and again["steps"] == entry["steps"]

@@ -7,34 +7,28 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dexloop.algorithms.act import ActConfig, learn_act
 from dexloop.bench.cell import Cell
 from dexloop.bench.results import cell_path, write_cell
 from dexloop.config import RunConfig, TrainConfig, config_to_json
 from dexloop.core import Policy
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.networks.act_storage import load_act, save_act
+from dexloop.networks.act_storage import load_act
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline.evaluate import Evaluation, evaluate_policy, steps_to_success
-from dexloop.pipeline.record import episodes_of
 from dexloop.pipeline.robots import open_robot, training_reward
 from dexloop.pipeline.run import Run
-from dexloop.pipeline.threads import all_cores
 from dexloop.pipeline.verbs import begin, fork, open_run
 from dexloop.presets import IBORL
-from dexloop.progress import Bar, say
+from dexloop.progress import say
 from dexloop.runtime.metrics import read_metrics
 from dexloop.runtime.run_directory import host_facts
 from dexloop.seeds import Purpose
 
-_ACT = ActConfig()
 
-
-def run_cell(cell: Cell, runs: Path, results: Path, command: str, act: ActConfig = _ACT) -> None:
+def run_cell(cell: Cell, runs: Path, results: Path, command: str) -> None:
     """Do what of a cell is not done yet, and write its file below ``results``.
 
     runs: where run directories go; a cell that was interrupted goes on in its own. command: what makes it, for people.
-    act: of the policy of that name.
     """
     base = ready_base(cell, runs)
     say(f"cell {cell.name}")
@@ -43,7 +37,7 @@ def run_cell(cell: Cell, runs: Path, results: Path, command: str, act: ActConfig
     elif cell.learns_online:
         entry = _learned(cell, base, runs)
     elif cell.policy == "act":
-        entry = _chunked(cell, base, runs, act)
+        entry = _chunked(cell, base)
     else:
         policy = load_agent(base.directory.prior).agent
         entry = _result(cell, base, policy, 0.0)
@@ -59,6 +53,7 @@ def ready_base(cell: Cell, runs: Path) -> Run:
     run.pretrain()
     run.collect_rollouts()
     run.train_reward()
+    run.distil()
     return run
 
 
@@ -100,30 +95,19 @@ def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
 
 
 def _cloned(cell: Cell, base: Run, directory: Path) -> dict[str, Any]:
-    """The clone's trials, as the milestone before any robot time."""
+    """The trials of the clone that learning begins with, as the milestone before any online episode."""
     kept = directory / "milestones" / "0.json"
     if not kept.is_file():
-        clone = replace(cell, policy="bc")
-        base.directory.write_json(kept, _result(clone, base, load_agent(base.directory.prior).agent, 0.0))
+        start = base.directory.start
+        clone = replace(cell, policy="bc" if start == base.directory.prior else "distilled")
+        base.directory.write_json(kept, _result(clone, base, load_agent(start).agent, 0.0))
     return base.directory.read_json(kept)
 
 
-def _chunked(cell: Cell, base: Run, runs: Path, config: ActConfig) -> dict[str, Any]:
-    """Train a chunking policy on the demonstrations, once, and evaluate it; "act" says how it was trained."""
-    path = runs / "cells" / base.directory.root.name / cell.policy / "policy.safetensors"
-    if not path.is_file():
-        demonstrations = episodes_of(EpisodeDataset.open(base.directory.demos))
-        with all_cores(), Bar("act", config.updates, "updates") as bar:
-            agent, architecture = learn_act(
-                load_agent(base.directory.prior),
-                demonstrations,
-                config,
-                seed=cell.config.seed,
-                progress=lambda update, l1: bar.update(update, f"L1 {l1:.3f}"),
-            )
-            bar.update(config.updates)
-        save_act(path, agent, architecture, seed=cell.config.seed, **config.training())
-    stored = load_act(path)
+def _chunked(cell: Cell, base: Run) -> dict[str, Any]:
+    """Evaluate the chunking policy, trained first where it is not there; "act" says how."""
+    base.learn_act()
+    stored = load_act(base.directory.act)
     entry = _result(cell, base, stored.agent, 0.0)
     return {**entry, "act": {**asdict(stored.architecture), **stored.facts}}
 

@@ -49,7 +49,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
 def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> OnlineLearner:
     """A learner that has seen nothing yet."""
     algorithm, crops = config.algorithm, config.representation.crops
-    prior = load_agent(run.prior)
+    prior = load_agent(run.start)
     agent = prior.agent
     architecture = replace(
         prior.architecture,
@@ -62,7 +62,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         policy.load_state_dict(agent.head.state_dict(), strict=False)
     regulariser = None
     if algorithm.regulariser is not None:
-        regulariser = ImitationRegulariser(load_agent(run.prior).agent.head, algorithm.regulariser)
+        regulariser = ImitationRegulariser(load_agent(run.start).agent.head, algorithm.regulariser)
     sizes = agent.latent.size, architecture.action_size
     replay = Replay(*sizes, algorithm.replay, crops=crops, seed=config.seed, spill=run.root)
     actor_critic = ActorCritic(
@@ -81,7 +81,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         replay,
         actor_critic,
         copy_successes=algorithm.copy_successes,
-        teacher=load_agent(run.prior).agent.head if algorithm.acts == "best_proposal" else None,
+        teacher=load_agent(run.start).agent.head if algorithm.acts == "best_proposal" else None,
         speedup=_factors(action, algorithm.speedup),
     )
 

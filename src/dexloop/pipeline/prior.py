@@ -1,4 +1,4 @@
-"""Clone the demonstrations: encoder, standardisation and policy head."""
+"""Imitate the demonstrations: encoder, standardisation, the clone's head, and a chunking policy that teaches it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import replace
 
 import torch
 
+from dexloop.algorithms.act import learn_act
 from dexloop.algorithms.bc import clone
 from dexloop.algorithms.encoding import EpisodeEncoder
 from dexloop.algorithms.representation import gather_frames, train_encoder
 from dexloop.algorithms.samples import add_episode, observations_of, until_success
 from dexloop.config import RunConfig
 from dexloop.data.replay import Replay, ReplayConfig
+from dexloop.networks.act_storage import ActArchitecture
 from dexloop.networks.agent import Agent
+from dexloop.networks.chunks import ChunkingAgent
 from dexloop.networks.pretrained import PretrainedEncoder, load_backbone
 from dexloop.networks.resnet import ResNetTrunk
-from dexloop.networks.storage import Architecture
+from dexloop.networks.storage import Architecture, StoredPolicy
 from dexloop.progress import Bar
 from dexloop.types import Episode, RobotSpec
 
@@ -69,10 +72,43 @@ def pretrain(config: RunConfig, spec: RobotSpec, demonstrations: Sequence[Episod
     agent.latent.fit([o for e in demonstrations for o in observations_of(e)], reach_zero=clocks)
     agent.latent.requires_grad_(False)
 
-    rows = sum(len(e) + 1 for e in demonstrations)
+    _fit_head(config, agent, spec.action.size, demonstrations)
+    return agent, architecture
+
+
+def learn_chunks(
+    config: RunConfig, clone: StoredPolicy, demonstrations: Sequence[Episode]
+) -> tuple[ChunkingAgent, ActArchitecture]:
+    """A chunking policy of the demonstrations, on the clone's encoder."""
+    with Bar("act", config.act.updates, "updates") as bar:
+        learned = learn_act(
+            clone,
+            demonstrations,
+            config.act,
+            seed=config.seed,
+            progress=lambda update, l1: bar.update(update, f"L1 {l1:.3f}"),
+        )
+        bar.update(config.act.updates)
+    return learned
+
+
+def distil(config: RunConfig, clone: StoredPolicy, episodes: Sequence[Episode]) -> Agent:
+    """Clone once more, on the clone's encoder: these episodes, each up to its success.
+
+    A policy that does one thing after the other without hesitating, and succeeds where the clone does not, leaves
+    examples that are easier to imitate than a person's (policy distillation, arXiv 1511.06295, by its rollouts).
+    """
+    torch.manual_seed(config.seed)
+    agent = Agent(clone.agent.latent, clone.architecture.head(clone.agent.latent.size))
+    _fit_head(config, agent, clone.architecture.action_size, episodes)
+    return agent
+
+
+def _fit_head(config: RunConfig, agent: Agent, action_size: int, episodes: Sequence[Episode]) -> None:
+    rows = sum(len(e) + 1 for e in episodes)
     encoder = EpisodeEncoder(agent.latent)
-    replay = Replay(agent.latent.size, spec.action.size, ReplayConfig(capacity=rows), seed=config.seed)
-    for index, episode in enumerate(until_success(e) for e in demonstrations):
+    replay = Replay(agent.latent.size, action_size, ReplayConfig(capacity=rows), seed=config.seed)
+    for index, episode in enumerate(until_success(e) for e in episodes):
         key = f"demos/{index}"
         add_episode(replay, key, episode, encoder(key, episode), demonstration=True, online=False)
     with Bar("clone", config.cloning.updates, "updates") as bar:
@@ -83,4 +119,3 @@ def pretrain(config: RunConfig, spec: RobotSpec, demonstrations: Sequence[Episod
             lambda update, loss: bar.update(update, f"loss {loss:.4f}"),
         )
         bar.update(config.cloning.updates)
-    return agent, architecture

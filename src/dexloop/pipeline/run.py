@@ -14,6 +14,7 @@ from dexloop.core import Policy, Robot
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.schema import INTERVENTION
 from dexloop.errors import DexloopError
+from dexloop.networks.act_storage import load_act, save_act
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.evaluate import (
@@ -26,9 +27,10 @@ from dexloop.pipeline.evaluate import (
     summarise,
     who_judges,
 )
+from dexloop.pipeline.judging import StoredJudge
 from dexloop.pipeline.online import train_in_processes, train_synchronously
 from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over
-from dexloop.pipeline.prior import pretrain
+from dexloop.pipeline.prior import distil, learn_chunks, pretrain
 from dexloop.pipeline.record import (
     episodes_of,
     open_dataset,
@@ -80,19 +82,37 @@ class Run:
         return start
 
     def pretrain(self) -> None:
-        """The clone."""
-        if self.directory.prior.is_file():
+        """The clone, and the chunking policy where that makes the rollouts."""
+        directory, config = self.directory, self.config
+        if not directory.prior.is_file():
+            # What was made with another clone's encoder goes with it.
+            directory.act.unlink(missing_ok=True)
+            directory.distilled.unlink(missing_ok=True)
+            with all_cores():
+                agent, architecture = pretrain(config, self.robot.spec, episodes_of(self._demonstrations()))
+            save_agent(directory.prior, agent, architecture, seed=config.seed)
+        if config.record.rollouts_by == "act":
+            self.learn_act()
+
+    def learn_act(self) -> None:
+        """A chunking policy of the demonstrations, on the clone's encoder."""
+        directory, config = self.directory, self.config
+        if directory.act.is_file():
             return
         with all_cores():
-            agent, architecture = pretrain(self.config, self.robot.spec, episodes_of(self._demonstrations()))
-        save_agent(self.directory.prior, agent, architecture, seed=self.config.seed)
+            taught = learn_chunks(config, load_agent(directory.prior), episodes_of(self._demonstrations()))
+        save_act(directory.act, *taught, seed=config.seed, **config.act.training())
 
     def collect_rollouts(self) -> None:
-        """The clone's own attempts, with whatever it does wrong, every second one clumsy where that is wanted."""
-        agents = [load_agent(self.directory.prior).agent]
+        """Attempts of the chunking policy or the clone, every second one clumsy, by the clone, where that is wanted."""
+        able: Policy = load_agent(self.directory.prior).agent
+        if self.config.record.rollouts_by == "act":
+            able = load_act(self.directory.act).agent
+        agents = [able]
         if self.config.record.rollout_noise > 0:
-            agents.append(load_agent(self.directory.prior).agent)
-            agents[1].head.log_deviation = math.log(self.config.record.rollout_noise)
+            clumsy = load_agent(self.directory.prior).agent
+            clumsy.head.log_deviation = math.log(self.config.record.rollout_noise)
+            agents.append(clumsy)
         reward, rollouts = recording_reward(self.config), self.directory.rollouts
         person = opened_judge(self.config, self.robot.spec) if self.config.reward == "person" else nullcontext()
         with person as judge:
@@ -116,11 +136,34 @@ class Run:
             classifier, report = train_reward(self.config, self.robot.spec, self._encoder(), [*episodes, *judged])
         facts = {} if online is None else {"online_episodes": len(judged)}
         save_classifier(self.directory.classifier, classifier, report.threshold)
+        if not self.directory.episodes.is_dir():
+            # It may call other rollouts successes.
+            self.directory.distilled.unlink(missing_ok=True)
         self.directory.write_json(self.directory.reward / "metrics.json", {**asdict(report), **facts})
         say(
             f"classifier: precision {report.precision:.3f}, recall {report.recall:.3f}, "
             f"{report.false_positives_per_failed_episode:.2f} false successes a failed episode (held out)"
         )
+
+    def distil(self) -> None:
+        """The clone of demonstrations and of the rollouts that succeeded, where a chunking policy made those.
+
+        What has begun to learn online goes on from where it began.
+        """
+        directory = self.directory
+        done = directory.distilled.is_file() or directory.episodes.is_dir() or not directory.rollouts.is_dir()
+        if done or self.config.record.rollouts_by != "act":
+            return
+        judge = StoredJudge(self.config, directory, self.robot.spec)
+        tried = [episode for _, episode in judge.episodes(directory.rollouts)]
+        good = [episode for episode in tried if episode.success]
+        say(f"{len(good)} of {len(tried)} rollouts succeeded" + ("; they are cloned as well" if good else ""))
+        if not good:
+            return
+        stored = load_agent(directory.prior)
+        with all_cores():
+            agent = distil(self.config, stored, [*episodes_of(self._demonstrations()), *good])
+        save_agent(directory.distilled, agent, stored.architecture, seed=self.config.seed)
 
     def train(self) -> None:
         """Online improvement within the budget of robot minutes."""

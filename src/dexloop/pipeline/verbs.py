@@ -21,6 +21,7 @@ from dexloop.pipeline.evaluate import JudgedBy
 from dexloop.pipeline.labelling import label_run
 from dexloop.pipeline.operators import opened_take_over
 from dexloop.pipeline.prior import require_backbone
+from dexloop.pipeline.record import rollout_seconds
 from dexloop.pipeline.rewards import OnlineLabels
 from dexloop.pipeline.robots import open_robot
 from dexloop.pipeline.run import Run
@@ -71,6 +72,7 @@ def run(target: Run) -> None:
     target.pretrain()
     target.collect_rollouts()
     target.train_reward()
+    target.distil()
     target.train()
     evaluate(target, None, blank=target.config.observation == "images" and target.config.sim.reset == "random")
     print_table(target)
@@ -158,6 +160,7 @@ def train(
         target.directory.update_config(config_to_json(config))
     target.collect_rollouts()
     target.train_reward()
+    target.distil()
     target.train()
 
 
@@ -168,14 +171,14 @@ def evaluate(target: Run, trials: int | None, *, blank: bool) -> None:
     """
     if trials is not None:
         target.config = replace(target.config, trials=trials)
-    minutes = target.robot_minutes()
     target.evaluate_demonstrations()
-    for name, file in _policies(target).items():
+    for name, (file, minutes) in _policies(target).items():
         agent = load_agent(file).agent
         if not target.is_evaluated(name, file):
-            target.evaluate(name, agent, minutes if name != "bc" else 0.0, file)
-            film(target, name, agent)
-        if blank and name != "bc" and not target.is_evaluated("blank_images", file):
+            target.evaluate(name, agent, minutes, file)
+            if name != "distilled":
+                film(target, name, agent)
+        if blank and file == target.directory.policy and not target.is_evaluated("blank_images", file):
             target.evaluate("blank_images", BlankImages(agent), minutes, file)
 
 
@@ -197,17 +200,24 @@ def evaluate_elsewhere(
     check_same_kind(EpisodeDataset.open(directory.demos).spec, target.robot.spec, config.observation)
     silent: JudgedBy = "classifier" if directory.classifier.is_file() else "person"
     target.judge = judge or ("simulation" if target.robot.spec.observation.privileged else silent)
-    minutes = target.robot_minutes()
-    for policy, file in _policies(target).items():
+    for policy, (file, minutes) in _policies(target).items():
         name = f"{policy} on {target.robot.spec.name}"
         if not target.is_evaluated(name, file):
-            target.evaluate(name, load_agent(file).agent, minutes if policy != "bc" else 0.0, file)
+            target.evaluate(name, load_agent(file).agent, minutes, file)
 
 
-def _policies(target: Run) -> dict[str, Path]:
-    """The policies of a run by their names, the clone first; raises DexloopError where there is none."""
-    files = {"bc": target.directory.prior, target.config.algorithm.name: target.directory.policy}
-    found = {name: file for name, file in files.items() if file.is_file()}
+def _policies(target: Run) -> dict[str, tuple[Path, float]]:
+    """The policies of a run by their names, with the robot minutes that each has cost, the clone first.
+
+    Raises DexloopError where there is none.
+    """
+    directory = target.directory
+    files = {
+        "bc": (directory.prior, 0.0),
+        "distilled": (directory.distilled, rollout_seconds(directory.rollouts) / 60),
+        target.config.algorithm.name: (directory.policy, target.robot_minutes()),
+    }
+    found = {name: (file, minutes) for name, (file, minutes) in files.items() if file.is_file()}
     if not found:
         root = target.directory.root
         raise DexloopError(f"{root} has no policy to evaluate; make one with: dexloop pretrain {root}")

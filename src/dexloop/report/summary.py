@@ -12,12 +12,13 @@ from dexloop.report.records import Evaluation, Run, as_mapping, number
 POLICY_NAMES = {
     "demonstrations": "Demonstrations",
     "bc": "Behaviour cloning",
+    "distilled": "Clone with ACT's rollouts",
     "rlpd": "RLPD",
     "iborl_ablated": "IBORL\N{DAGGER}",
     "iborl": "IBORL",
 }
 _ORDER = tuple(POLICY_NAMES)
-_BEFORE_TRAINING = ("demonstrations", "bc")
+_BEFORE_TRAINING = ("demonstrations", "bc", "distilled")
 
 _FACTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Task", ("task",), ""),

@@ -30,6 +30,8 @@ class RunDirectory:
         self.classifier = root / "reward" / "classifier.safetensors"
         self.labels = root / "reward" / "labels.json"
         self.prior = root / "prior" / "policy.safetensors"
+        self.act = root / "prior" / "act.safetensors"
+        self.distilled = root / "prior" / "distilled.safetensors"
         self.episodes = root / "episodes"
         self.features = root / "features"
         self.checkpoints = root / "checkpoints"
@@ -43,6 +45,11 @@ class RunDirectory:
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.config.is_file()
+
+    @property
+    def start(self) -> Path:
+        """The clone that online learning begins with: of demonstrations and rollouts where there is one."""
+        return self.distilled if self.distilled.is_file() else self.prior
 
     def check_free(self) -> None:
         """Raise DexloopError if a run cannot begin here: there is one, or a file is in the way."""

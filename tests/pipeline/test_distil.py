@@ -1,0 +1,142 @@
+"""A chunking policy makes the rollouts, and what of them succeeded is cloned as well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dexloop.algorithms.act import ActConfig
+from dexloop.algorithms.bc import CloningConfig
+from dexloop.config import RecordConfig, RunConfig
+from dexloop.data.dataset import EpisodeDataset
+from dexloop.errors import DexloopError
+from dexloop.networks.act_storage import load_act
+from dexloop.networks.storage import load_agent
+from dexloop.pipeline.learner import build_learner
+from dexloop.pipeline.record import record_rollouts
+from dexloop.pipeline.run import Run
+from dexloop.pipeline.verbs import fork
+from dexloop.presets import PRESETS
+from dexloop.rewards.environment import EnvironmentReward
+from dexloop.runtime.run_directory import RunDirectory
+from tests.digests import digest
+from tests.lift import GRASPED, UP, Constant, lift
+
+# Succeeds as well, but not as was demonstrated.
+GENTLY = Constant(0.9, 0.8)
+
+
+def make_policy(spec: object) -> Constant:
+    return GRASPED
+
+
+def settings(**record: object) -> RunConfig:
+    smoke = replace(
+        PRESETS["smoke"],
+        observation="privileged",
+        reward="simulation",
+        operator="tests.pipeline.test_distil:make_policy",
+        record=replace(
+            RecordConfig(episodes=3, rollouts=2, rollouts_by="act", rollout_noise=0.0, tail_seconds=0.0), **record
+        ),
+        cloning=CloningConfig(updates=30),
+        act=ActConfig(updates=2),
+    )
+    return replace(smoke, sim=replace(smoke.sim, reset="fixed"))
+
+
+def begun(root: Path, config: RunConfig) -> Run:
+    """A run on a robot that lifts, with its demonstrations and its clone."""
+    _, robot = lift()
+    run = Run(RunDirectory(root), config, robot)
+    run.record()
+    run.pretrain()
+    return run
+
+
+def rolled_out(run: Run, policy: Constant) -> None:
+    """Rollouts of this policy, instead of the run's own."""
+    record_rollouts(run.config, run.robot, [policy], run.directory.rollouts, EnvironmentReward()).close()
+
+
+def test_rollouts_are_the_chunking_policys_and_every_second_one_the_clumsy_clones(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings(rollouts=4, rollout_noise=0.8))
+    run.collect_rollouts()
+    act, rollouts = load_act(run.directory.act).agent, EpisodeDataset.open(run.directory.rollouts)
+    same: list[bool] = []
+    for index in rollouts.episodes:
+        act.reset(0)
+        steps = rollouts.episode(index).transitions
+        same.append(all(np.allclose(act.act(t.observation, True).action, t.proposed, atol=1e-5) for t in steps))
+    assert same == [True, False, True, False]
+
+
+def test_successful_rollouts_are_cloned_and_learning_begins_there(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings())
+    rolled_out(run, GENTLY)
+    assert run.directory.start == run.directory.prior
+    run.distil()
+    assert run.directory.start == run.directory.distilled
+    prior, start = load_agent(run.directory.prior), load_agent(run.directory.start)
+    assert start.architecture == prior.architecture
+    latents = zip(prior.agent.latent.state_dict().values(), start.agent.latent.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in latents), "critics and classifier see as before"
+
+    loop = build_learner(run.config, run.directory)
+    loop.publish()
+    first = load_agent(run.directory.policy).agent.head.state_dict()
+    wanted = start.agent.head.state_dict()
+    assert all(torch.equal(first[key], wanted[key]) for key in wanted)
+    assert any(not torch.equal(first[key], value) for key, value in prior.agent.head.state_dict().items())
+
+    made = digest(run.directory.distilled)
+    run.distil()
+    assert digest(run.directory.distilled) == made, "once"
+    other = fork(run, run.config, tmp_path / "other")
+    assert digest(other.directory.distilled) == made
+
+
+def test_without_a_success_learning_begins_with_the_clone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = begun(tmp_path / "run", settings())
+    rolled_out(run, UP)
+    run.distil()
+    assert run.directory.start == run.directory.prior
+    assert "0 of 2 rollouts succeeded\n" in capsys.readouterr().err
+
+
+def test_the_clone_alone_makes_rollouts_where_that_is_wanted(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings(rollouts_by="clone"))
+    rolled_out(run, GRASPED)
+    run.distil()
+    assert not run.directory.act.exists() and not run.directory.distilled.exists()
+
+
+def test_what_has_begun_to_learn_goes_on_from_where_it_began(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings())
+    rolled_out(run, GRASPED)
+    with EpisodeDataset.create(run.directory.episodes, run.robot.spec):
+        pass
+    run.distil()
+    assert not run.directory.distilled.exists()
+
+
+def test_a_new_clone_is_not_mixed_with_what_the_old_one_taught(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings())
+    rolled_out(run, GRASPED)
+    run.distil()
+    old = digest(run.directory.act)
+    run.directory.prior.unlink()
+    run.config = replace(run.config, seed=1)
+    run.pretrain()
+    assert not run.directory.distilled.exists() and digest(run.directory.act) != old
+
+
+def test_a_run_without_its_chunking_policy_says_so(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings())
+    run.directory.act.unlink()
+    with pytest.raises(DexloopError, match=r"act\.safetensors: no such ACT policy"):
+        run.collect_rollouts()
