@@ -95,11 +95,18 @@ def test_configurations_are_compared_flag_by_flag() -> None:
 
 
 def test_proposals_of_a_clone_need_a_clone() -> None:
-    with pytest.raises(DexloopError, match=r"--algorithm.acts best_proposal needs a clone, and rlpd begins without"):
-        replace(ALGORITHMS["rlpd"], acts="best_proposal")
+    for acts in ("best_proposal", "best_pace"):
+        with pytest.raises(DexloopError, match=rf"--algorithm.acts {acts} needs a clone, and rlpd begins without"):
+            replace(ALGORITHMS["rlpd"], acts=acts)
 
 
 @pytest.mark.parametrize("speedup", [0.9, 3.1, float("nan")])
 def test_a_speedup_slows_nothing_down_and_stays_near_what_was_seen(speedup: float) -> None:
     with pytest.raises(DexloopError, match=r"--algorithm.speedup must lie in \[1, 3\]"):
         replace(ALGORITHMS["iborl"], speedup=speedup)
+
+
+@pytest.mark.parametrize("paces", [(), (0.0,), (1.0, 3.1), (1.0, float("nan"))])
+def test_paces_that_cannot_be_meant_are_refused(paces: tuple[float, ...]) -> None:
+    with pytest.raises(DexloopError, match=r"--algorithm.paces must be numbers in \(0, 3\]"):
+        replace(ALGORITHMS["iborl"], paces=paces)

@@ -69,7 +69,8 @@ class AlgorithmConfig:
     pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
     that succeeded count as demonstrations as well. acts: with the policy's mean action, or with what the critics value
-    most of all that the heads of policy and clone propose (``networks.chooser``), once the critics are warm. speedup:
+    most of all that the heads of policy and clone propose (``networks.chooser``), or of what the clone's heads alone
+    propose at each of ``paces`` (of actions that are velocities), once the critics are warm. speedup:
     exploring with best_proposal, critics may also choose proposals so many times as fast, of actions that are
     velocities; 1 for none.
     """
@@ -78,8 +79,9 @@ class AlgorithmConfig:
     pretrained: bool = True
     exploration: float = 0.1
     copy_successes: bool = True
-    acts: Literal["mean", "best_proposal"] = "mean"
+    acts: Literal["mean", "best_proposal", "best_pace"] = "mean"
     speedup: float = 1.0
+    paces: tuple[float, ...] = (1.0, 1.5, 2.0)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)
@@ -87,13 +89,15 @@ class AlgorithmConfig:
 
     def __post_init__(self) -> None:
         """Raise DexloopError for values that do not go together."""
-        if self.acts == "best_proposal" and not self.pretrained:
+        if self.acts != "mean" and not self.pretrained:
             raise DexloopError(
-                f"--algorithm.acts best_proposal needs a clone, and {self.name} begins without: "
+                f"--algorithm.acts {self.acts} needs a clone, and {self.name} begins without: "
                 "give --algorithm.acts mean"
             )
         if not 1.0 <= self.speedup <= _FASTEST:
             raise DexloopError(f"--algorithm.speedup must lie in [1, {_FASTEST:g}], got {self.speedup}")
+        if not self.paces or not all(0 < pace <= _FASTEST for pace in self.paces):
+            raise DexloopError(f"--algorithm.paces must be numbers in (0, {_FASTEST:g}], got {self.paces}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from dexloop.errors import DexloopError
 from dexloop.networks.agent import Agent
-from dexloop.networks.chooser import Chooser
+from dexloop.networks.chooser import Chooser, PacedClone
 from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.policies import GaussianPolicy, PolicyEnsemble, PolicyHead
 from dexloop.networks.storage import CriticSize, load_agent, save_agent
@@ -69,6 +70,27 @@ def test_exploring_proposals_are_offered_faster_where_actions_are_velocities(
         assert any(float(action) == pytest.approx(made, abs=1e-6) for made in (0.2, 0.9, 0.55, -0.3)), "not exploring"
 
 
+@pytest.mark.parametrize(
+    ("liked", "taken"),
+    [(-0.6, (-0.6, -0.4)), (-0.4, (-0.4, -0.4)), (-0.1, (-0.1, -0.1)), (0.3, (0.3, 0.2)), (-0.9, (-0.8, -0.4))],
+    ids=["a head, faster", "a head", "their mean", "another, faster", "no faster than that"],
+)
+@pytest.mark.parametrize("member", [None, 0])
+def test_a_clone_is_followed_at_the_pace_that_critics_value(
+    liked: float, taken: tuple[float, float], member: int | None
+) -> None:
+    chooser = PacedClone(heads(-0.4, 0.2), Likes(liked), ((1.0, 1.0), (1.5, 1.0), (2.0, 1.0)))
+    chosen = chooser.choose(torch.zeros(1, 3), heads(0.9), member)
+    torch.testing.assert_close(chosen, torch.tensor([taken]), atol=1e-6, rtol=0)
+
+
+def test_the_mean_of_the_critics_says_which_pace_unless_one_is_asked() -> None:
+    chooser = PacedClone(heads(0.2), Likes(0.2, 0.2, 0.9), ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0)))
+    latent, policy = torch.zeros(1, 3), heads(0.9)
+    assert float(chooser.choose(latent, policy)[0, 0]) == pytest.approx(0.2)
+    assert float(chooser.choose(latent, policy, 2)[0, 0]) == pytest.approx(0.8)
+
+
 def test_all_critics_must_agree_unless_one_is_asked() -> None:
     policy, teacher = heads(-0.5, 0.5), heads(0.1)
     chooser = Chooser(teacher, Likes(-1.0, 1.0))
@@ -101,13 +123,16 @@ def test_a_policy_file_with_factors_for_another_robot_is_refused(tmp_path: Path)
     save_agent(tmp_path / "policy.safetensors", given, replace(architecture, speedup=(1.5,)))
     with pytest.raises(DexloopError, match="1 factors for 2 action dimensions"):
         load_agent(tmp_path / "policy.safetensors")
+    save_agent(tmp_path / "policy.safetensors", given, replace(architecture, paces=((1.0, 1.0), (2.0, 1.0, 1.0))))
+    with pytest.raises(DexloopError, match="3 factors for 2 action dimensions"):
+        load_agent(tmp_path / "policy.safetensors")
 
 
-@pytest.mark.parametrize("speedup", [(), (3.0, 1.0)])
-def test_a_policy_file_carries_its_critics(tmp_path: Path, speedup: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("factors", [{}, {"speedup": (3.0, 1.0)}, {"paces": ((1.0, 1.0), (3.0, 1.0))}])
+def test_a_policy_file_carries_its_critics(tmp_path: Path, factors: dict[str, Any]) -> None:
     torch.manual_seed(0)
     size = CriticSize(members=3, width=16, close_up=True)
-    architecture = replace(SMALL, members=2, chooser=size, speedup=speedup)
+    architecture = replace(SMALL, members=2, chooser=size, **factors)
     given = architecture.build()
     given.latent.fit(list(observations(SMALL_ROBOT, 1, 20)))
     assert given.chooser is not None and given.chooser.critic.close_up is not None

@@ -141,6 +141,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         ({"members": 0}, "0 heads"),
         ({"chooser": CriticSize(10**9, 16, close_up=False)}, "1000000000 critics"),
         ({"chooser": CriticSize(2, 20_000, close_up=False)}, "describes other tensors"),
+        ({"chooser": CriticSize(2, 16, close_up=False), "paces": ((1.0, 1.0),) * 1_000}, "1000 paces"),
     ],
 )
 def test_a_header_that_makes_up_sizes_takes_no_memory_for_them(

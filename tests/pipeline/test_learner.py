@@ -163,8 +163,8 @@ def test_the_policy_says_how_many_steps_the_learner_has(run: RunDirectory) -> No
     assert load_agent(run.policy).facts["steps"] == before + 8
 
 
-@pytest.mark.parametrize(("velocity", "wanted"), [(True, (1.5, 1.0)), (False, ())])
-def test_only_velocities_are_offered_faster(run: RunDirectory, velocity: bool, wanted: tuple[float, ...]) -> None:
+def with_velocity(run: RunDirectory, velocity: bool) -> None:
+    """The demonstrations as of a robot whose first action is a velocity, or not."""
     meta = run.demos / "meta/dexloop.json"
     content = json.loads(meta.read_text())
     content["robot"]["action"]["groups"] = [
@@ -172,12 +172,31 @@ def test_only_velocities_are_offered_faster(run: RunDirectory, velocity: bool, w
         {"name": "hand", "start": 1, "stop": 2, "velocity": False},
     ]
     meta.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("velocity", "wanted"), [(True, (1.5, 1.0)), (False, ())])
+def test_only_velocities_are_offered_faster(run: RunDirectory, velocity: bool, wanted: tuple[float, ...]) -> None:
+    with_velocity(run, velocity)
     loop = build_learner(replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts="best_proposal", speedup=1.5)), run)
     loop.turn()
     loop.publish()
     architecture = load_agent(run.policy).architecture
     assert architecture.chooser is not None
-    assert architecture.speedup == wanted
+    assert architecture.speedup == wanted and architecture.paces == ()
+
+
+@pytest.mark.parametrize(("velocity", "wanted"), [(True, ((1.0, 1.0), (2.0, 1.0))), (False, ((1.0, 1.0),))])
+def test_critics_choose_the_pace_of_what_is_a_velocity(
+    run: RunDirectory, velocity: bool, wanted: tuple[tuple[float, ...], ...]
+) -> None:
+    with_velocity(run, velocity)
+    algorithm = replace(CONFIG.algorithm, acts="best_pace", paces=(1.0, 2.0))
+    loop = build_learner(replace(CONFIG, algorithm=algorithm), run)
+    loop.turn()
+    loop.publish()
+    architecture = load_agent(run.policy).architecture
+    assert architecture.chooser is not None
+    assert architecture.paces == wanted and architecture.speedup == ()
 
 
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:

@@ -14,7 +14,7 @@ from dexloop.algorithms.sac import ActorCritic
 from dexloop.algorithms.samples import add_episode, rewards_of
 from dexloop.data.replay import Replay
 from dexloop.networks.agent import Agent
-from dexloop.networks.chooser import Chooser
+from dexloop.networks.chooser import Chooser, PacedClone
 from dexloop.networks.policies import PolicyHead
 from dexloop.networks.storage import Architecture, CriticSize, agent_to_bytes
 from dexloop.types import Episode
@@ -25,7 +25,8 @@ class OnlineLearner:
 
     copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
     proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
-    speedup: factors (A,) with which they are offered every proposal again, or empty.
+    speedup: factors (A,) with which they are offered every proposal again, or empty. paces: such factors for each pace
+    at which they are offered the teacher's proposals, and no one else's; or empty.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class OnlineLearner:
         copy_successes: bool = True,
         teacher: PolicyHead | None = None,
         speedup: tuple[float, ...] = (),
+        paces: tuple[tuple[float, ...], ...] = (),
     ) -> None:
         self.architecture = architecture
         self.encoder = encoder
@@ -47,6 +49,7 @@ class OnlineLearner:
         self._copy_successes = copy_successes
         self._teacher = teacher
         self._speedup = speedup
+        self._paces = paces
         self._taken: set[str] = set()
         self._before_success: list[Tensor] = []
 
@@ -86,10 +89,14 @@ class OnlineLearner:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
         agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
         if self._teacher is not None and not self.learner.warming_up:
-            config = self.learner.config
-            agent.chooser = Chooser(self._teacher, self.learner.critic, self._speedup)
+            config, critic = self.learner.config, self.learner.critic
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
-            architecture = replace(architecture, chooser=size, speedup=self._speedup)
+            if self._paces:
+                agent.chooser = PacedClone(self._teacher, critic, self._paces)
+                architecture = replace(architecture, chooser=size, paces=self._paces)
+            else:
+                agent.chooser = Chooser(self._teacher, critic, self._speedup)
+                architecture = replace(architecture, chooser=size, speedup=self._speedup)
         return agent_to_bytes(agent, architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:

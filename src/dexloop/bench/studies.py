@@ -197,6 +197,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "no_speedup": _algorithm(lambda a: replace(a, speedup=1.0)),
         "float32": _learner(precision="float32"),
         "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
+        "best_pace": _algorithm(lambda a: replace(a, acts="best_pace")),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dexloop.networks.chooser import Chooser
+from dexloop.networks.chooser import Chooser, PacedClone
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.policies import PolicyHead, unsquash
 from dexloop.types import Observation, Proposal
@@ -13,7 +13,7 @@ from dexloop.types import Observation, Proposal
 class Agent:
     """Acts with the head's mean, or with what a chooser takes; samples around it when exploring."""
 
-    def __init__(self, latent: LatentEncoder, head: PolicyHead, chooser: Chooser | None = None) -> None:
+    def __init__(self, latent: LatentEncoder, head: PolicyHead, chooser: Chooser | PacedClone | None = None) -> None:
         self.latent = latent
         self.head = head
         self.chooser = chooser

@@ -12,7 +12,7 @@ from torch import nn
 
 from dexloop.data.files import write_file
 from dexloop.networks.agent import Agent
-from dexloop.networks.chooser import Chooser
+from dexloop.networks.chooser import Chooser, PacedClone
 from dexloop.networks.critics import EnsembleCritic
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.latent import LatentEncoder
@@ -39,7 +39,8 @@ class Architecture:
     A backbone's weights are the policy's own from then on: ``encoder.weights`` is None, and the hub is not asked.
     members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
     that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
-    which the chooser is offered every proposal again, or empty.
+    which the chooser is offered every proposal again, or empty. paces: of such factors, for critics that choose among
+    what the teacher alone proposes.
     """
 
     state_size: int
@@ -54,6 +55,7 @@ class Architecture:
     ignored: tuple[int, ...] = ()
     chooser: CriticSize | None = None
     speedup: tuple[float, ...] = ()
+    paces: tuple[tuple[float, ...], ...] = ()
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
@@ -67,17 +69,19 @@ class Architecture:
         heads = [self._single(latent_size) for _ in range(self.members)]
         return heads[0] if self.members == 1 else PolicyEnsemble(heads)
 
-    def _chooser(self, latent_size: int) -> Chooser | None:
+    def _chooser(self, latent_size: int) -> Chooser | PacedClone | None:
         size = self.chooser
         if size is None:
             return None
         check_count(size.members, "critics")
-        if len(self.speedup) not in (0, self.action_size):
-            raise ValueError(f"{len(self.speedup)} factors for {self.action_size} action dimensions")
+        check_count(max(len(self.paces), 1), "paces")
+        for factors in (self.speedup or (1.0,) * self.action_size, *self.paces):
+            if len(factors) != self.action_size:
+                raise ValueError(f"{len(factors)} factors for {self.action_size} action dimensions")
         critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
         # The teacher is a clone: a deviation that is learned is the policy's alone.
         teacher = replace(self, learn_deviation=False).head(latent_size)
-        return Chooser(teacher, critic, self.speedup)
+        return PacedClone(teacher, critic, self.paces) if self.paces else Chooser(teacher, critic, self.speedup)
 
     def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(
@@ -130,6 +134,7 @@ def _built(header: Mapping[str, str]) -> tuple[Agent, Architecture]:
     described["cameras"] = tuple(described["cameras"])
     described["ignored"] = tuple(described["ignored"])
     described["speedup"] = tuple(float(factor) for factor in described.get("speedup", ()))
+    described["paces"] = tuple(tuple(float(factor) for factor in pace) for pace in described.get("paces", ()))
     described["encoder"] = EncoderConfig(**described["encoder"])
     if described.get("chooser") is not None:
         described["chooser"] = CriticSize(**described["chooser"])

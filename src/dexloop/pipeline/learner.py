@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -81,9 +82,15 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         replay,
         actor_critic,
         copy_successes=algorithm.copy_successes,
-        teacher=load_agent(run.start).agent.head if algorithm.acts == "best_proposal" else None,
+        teacher=load_agent(run.start).agent.head if algorithm.acts != "mean" else None,
         speedup=_factors(action, algorithm.speedup),
+        paces=_all_factors(action, algorithm.paces) if algorithm.acts == "best_pace" else (),
     )
+
+
+def _all_factors(action: ActionSpec, paces: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+    """The factors of each pace; those of one where a robot has no actions that are velocities."""
+    return tuple(dict.fromkeys(_factors(action, pace) or (1.0,) * action.size for pace in paces))
 
 
 def _factors(action: ActionSpec, speedup: float) -> tuple[float, ...]:
