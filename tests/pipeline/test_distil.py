@@ -23,6 +23,7 @@ from dexloop.pipeline.verbs import fork
 from dexloop.presets import PRESETS
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.runtime.run_directory import RunDirectory
+from dexloop.seeds import Purpose, episode_seed
 from tests.digests import digest
 from tests.lift import GRASPED, UP, Constant, lift
 
@@ -63,8 +64,8 @@ def rolled_out(run: Run, policy: Constant) -> None:
     record_rollouts(run.config, run.robot, [policy], run.directory.rollouts, EnvironmentReward()).close()
 
 
-def test_rollouts_are_the_chunking_policys_and_every_second_one_the_clumsy_clones(tmp_path: Path) -> None:
-    run = begun(tmp_path / "run", settings(rollouts=4, rollout_noise=0.8))
+def test_rollouts_are_the_chunking_policys_and_every_third_one_the_clumsy_clones(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings(rollouts=7, rollout_noise=0.8))
     run.collect_rollouts()
     act, rollouts = load_act(run.directory.act).agent, EpisodeDataset.open(run.directory.rollouts)
     same: list[bool] = []
@@ -72,7 +73,9 @@ def test_rollouts_are_the_chunking_policys_and_every_second_one_the_clumsy_clone
         act.reset(0)
         steps = rollouts.episode(index).transitions
         same.append(all(np.allclose(act.act(t.observation, True).action, t.proposed, atol=1e-5) for t in steps))
-    assert same == [True, False, True, False]
+    first = episode_seed(Purpose.ROLLOUTS, 0, 0)
+    wanted = [(rollouts.episode_info(index).seed - first) % 3 < 2 for index in rollouts.episodes]
+    assert same == wanted and set(wanted) == {True, False}
 
 
 def test_successful_rollouts_are_cloned_and_learning_begins_there(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "demonstrations_10": _record(episodes=10),
         "demonstrations_20": _record(episodes=20),
         "demonstrations_clean": _record(imperfection=CLEAN),
-        "rollouts_by_act": _record(rollouts_by="act"),
+        "rollouts_by_act": _record(rollouts_by="act", rollouts=45),
         "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
         "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
         "no_hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.0)),

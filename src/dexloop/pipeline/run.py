@@ -104,11 +104,13 @@ class Run:
         save_act(directory.act, *taught, seed=config.seed, **config.act.training())
 
     def collect_rollouts(self) -> None:
-        """Attempts of the chunking policy or the clone, every second one clumsy, by the clone, where that is wanted."""
-        able: Policy = load_agent(self.directory.prior).agent
+        """The clone's own attempts, with whatever it does wrong, every second one clumsy where that is wanted.
+
+        Where a chunking policy makes them it makes two for each clumsy one, which stays the clone's.
+        """
+        agents: list[Policy] = [load_agent(self.directory.prior).agent]
         if self.config.record.rollouts_by == "act":
-            able = load_act(self.directory.act).agent
-        agents = [able]
+            agents = [load_act(self.directory.act).agent] * 2
         if self.config.record.rollout_noise > 0:
             clumsy = load_agent(self.directory.prior).agent
             clumsy.head.log_deviation = math.log(self.config.record.rollout_noise)
