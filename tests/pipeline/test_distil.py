@@ -16,8 +16,9 @@ from dexloop.data.dataset import EpisodeDataset
 from dexloop.errors import DexloopError
 from dexloop.networks.act_storage import load_act
 from dexloop.networks.storage import load_agent
+from dexloop.pipeline import verbs
 from dexloop.pipeline.learner import build_learner
-from dexloop.pipeline.record import record_rollouts
+from dexloop.pipeline.record import record_rollouts, rollout_seconds
 from dexloop.pipeline.run import Run
 from dexloop.pipeline.verbs import fork
 from dexloop.presets import PRESETS
@@ -143,3 +144,15 @@ def test_a_run_without_its_chunking_policy_says_so(tmp_path: Path) -> None:
     run.directory.act.unlink()
     with pytest.raises(DexloopError, match=r"act\.safetensors: no such ACT policy"):
         run.collect_rollouts()
+
+
+def test_the_clone_that_learning_begins_with_is_evaluated_at_its_price(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", settings())
+    rolled_out(run, GENTLY)
+    run.distil()
+    verbs.evaluate(run, 2, blank=False)
+    entries = {e["policy"]: e["robot_minutes"] for e in run.directory.read_json(run.directory.evaluation)}
+    spent = round(rollout_seconds(run.directory.rollouts) / 60, 2)
+    assert entries == {"demonstrations": 0.0, "bc": 0.0, "distilled": spent} and spent > 0
+    verbs.report(run)
+    assert "Clone with ACT&#39;s rollouts" in run.directory.report.read_text()
