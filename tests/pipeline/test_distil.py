@@ -37,7 +37,7 @@ def make_policy(spec: object) -> Constant:
 
 
 def settings(**record: object) -> RunConfig:
-    smoke = replace(
+    return replace(
         PRESETS["smoke"],
         observation="privileged",
         reward="simulation",
@@ -48,7 +48,6 @@ def settings(**record: object) -> RunConfig:
         cloning=CloningConfig(updates=30),
         act=ActConfig(updates=2),
     )
-    return replace(smoke, sim=replace(smoke.sim, reset="fixed"))
 
 
 def begun(root: Path, config: RunConfig) -> Run:

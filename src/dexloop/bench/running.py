@@ -95,7 +95,10 @@ def _learned(cell: Cell, base: Run, runs: Path) -> dict[str, Any]:
 
 
 def _cloned(cell: Cell, base: Run, directory: Path) -> dict[str, Any]:
-    """The trials of the clone that learning begins with, as the milestone before any online episode."""
+    """The trials of the clone that learning begins with, as the milestone before any online episode.
+
+    Its robot minutes are 0 also where rollouts taught it: later milestones count them, and this one is before all.
+    """
     kept = directory / "milestones" / "0.json"
     if not kept.is_file():
         start = base.directory.start
