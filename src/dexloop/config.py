@@ -68,18 +68,19 @@ class AlgorithmConfig:
 
     pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
-    that succeeded count as demonstrations as well. acts: with the policy's mean action, or with what the critics value
-    most of all that the heads of policy and clone propose (``networks.chooser``), or of what the clone's heads alone
-    propose at each of ``paces`` (of actions that are velocities), once the critics are warm. speedup:
-    exploring with best_proposal, critics may also choose proposals so many times as fast, of actions that are
-    velocities; 1 for none.
+    that succeeded count as demonstrations as well. acts: with the policy's mean action; or, once the critics are warm,
+    with what they value most of all that the heads of policy and clone propose (best_proposal, ``networks.chooser``),
+    or of what the clone's heads propose at each of ``paces``, for a policy that stays the clone (best_pace). auto is
+    best_pace unless somebody may take over: what a person does, a policy has to learn. paces: factors of actions that
+    are velocities. speedup: exploring with best_proposal, critics may also choose proposals so many times as fast, of
+    actions that are velocities; 1 for none.
     """
 
     name: str = "iborl"
     pretrained: bool = True
     exploration: float = 0.1
     copy_successes: bool = True
-    acts: Literal["mean", "best_proposal", "best_pace"] = "mean"
+    acts: Literal["auto", "mean", "best_proposal", "best_pace"] = "mean"
     speedup: float = 1.0
     paces: tuple[float, ...] = (1.0, 1.5, 2.0)
     replay: ReplayConfig = field(default_factory=ReplayConfig)

@@ -13,7 +13,7 @@ from dexloop.algorithms.iborl import ImitationRegulariser, RegulariserConfig
 from dexloop.algorithms.online import OnlineLearner
 from dexloop.algorithms.sac import ActorCritic, ActorCriticConfig
 from dexloop.data.replay import Replay, ReplayConfig
-from dexloop.networks.chooser import Chooser
+from dexloop.networks.chooser import Chooser, PacedClone
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.storage import Architecture, load_agent
 from dexloop.runtime.checkpoint import load_checkpoint, save_checkpoint
@@ -22,7 +22,12 @@ from tests.data.samples import SMALL_ROBOT, make_episode
 TINY = ActorCriticConfig(batch=32, members=3, width=16, warmup_updates=4)
 
 
-def learner(config: ActorCriticConfig = TINY, episodes: int = 4, *, chooses: bool = False) -> OnlineLearner:
+PACES = ((1.0, 1.0), (2.0, 1.0))
+
+
+def learner(
+    config: ActorCriticConfig = TINY, episodes: int = 4, *, chooses: bool = False, paced: bool = False
+) -> OnlineLearner:
     torch.manual_seed(0)
     architecture = Architecture(
         state_size=3,
@@ -47,8 +52,10 @@ def learner(config: ActorCriticConfig = TINY, episodes: int = 4, *, chooses: boo
             latent_size=agent.latent.size,
             action_size=2,
             regulariser=ImitationRegulariser(teacher, RegulariserConfig()),
+            learns_policy=not paced,
         ),
         teacher=teacher if chooses else None,
+        paces=PACES if paced else (),
     )
     made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))
     for index in range(episodes):
@@ -83,6 +90,22 @@ def test_critics_choose_once_they_are_warm(tmp_path: Path, learns_deviation: boo
     latent, action = torch.randn(4, 3), torch.rand(4, 2)
     with torch.no_grad():
         torch.testing.assert_close(chooser.critic(latent, action), made.learner.critic(latent, action))
+
+
+def test_a_clone_stays_what_it_is_and_critics_pace_it_once_they_are_warm(tmp_path: Path) -> None:
+    made, path = learner(paced=True), tmp_path / "policy.safetensors"
+    before = [parameter.clone() for parameter in made.learner.policy.parameters()]
+    choosers: list[Chooser | PacedClone | None] = []
+    for version in range(3):
+        path.write_bytes(made.policy(version))
+        choosers.append(load_agent(path).agent.chooser)
+        made.update()
+    assert [chooser is None for chooser in choosers] == [True, True, False], choosers
+    assert isinstance(choosers[-1], PacedClone)
+    stored = load_agent(path)
+    assert stored.architecture.paces == PACES
+    kept = stored.agent.head.parameters()
+    assert all(torch.equal(old, new) for old, new in zip(before, kept, strict=True))
 
 
 def test_a_verdict_that_came_later_moves_an_episode_between_the_halves() -> None:

@@ -156,6 +156,35 @@ def test_while_warming_up_only_the_critics_learn() -> None:
     assert not torch.equal(made.policy.mean_layer.weight, policy["mean_layer.weight"])
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own making
+def test_of_a_policy_that_stays_critics_learn_what_it_is_worth(compiled: bool) -> None:
+    """It always goes right by 0.15: from -0.4 it is there after five steps, from 0.9 never; data is anybody's."""
+    config = replace(TINY, target_rate=0.05, compiled=compiled)
+    replay = Replay(2, 1, ReplayConfig(capacity=4_000, discount=0.9), seed=0)
+    torch.manual_seed(0)
+    policy = GaussianPolicy(2, 1, width=32, standard_deviation=0.01)
+    with torch.no_grad():
+        policy.mean_layer.weight.zero_()
+        policy.mean_layer.bias.fill_(0.973)  # whose tanh is 0.75
+    before = copy.deepcopy(policy.state_dict())
+    for index in range(60):
+        start = (index * 0.618) % 1 * 2 - 1
+        actor = reach.uniform if index % 2 else policy.mean
+        reach.store(replay, f"episodes/{index}", actor, start, demonstration=False)
+    made = ActorCritic(policy, replay, config, latent_size=2, action_size=1, learns_policy=False)
+    assert made.compiled is compiled
+    for _ in range(600):
+        metrics = made.update()
+    assert "q_mean" in metrics and "q_policy" not in metrics
+    assert all(torch.equal(value, before[name]) for name, value in made.policy.state_dict().items())
+    starts = torch.tensor([[-0.4, 1.0], [0.9, 1.0]])
+    with torch.no_grad():
+        left, right = made.critic(starts, policy.mean(starts)).mean(0).tolist()
+    assert left == pytest.approx(0.9**4, abs=0.1)
+    assert right == pytest.approx(0.0, abs=0.1)
+
+
 def test_the_target_follows_at_its_rate() -> None:
     made = filled(replace(TINY, target_rate=0.1, critic_updates=1))
     before = [p.clone() for p in made.target.parameters()]

@@ -79,14 +79,14 @@ def test_exploring_proposals_are_offered_faster_where_actions_are_velocities(
 def test_a_clone_is_followed_at_the_pace_that_critics_value(
     liked: float, taken: tuple[float, float], member: int | None
 ) -> None:
-    chooser = PacedClone(heads(-0.4, 0.2), Likes(liked), ((1.0, 1.0), (1.5, 1.0), (2.0, 1.0)))
-    chosen = chooser.choose(torch.zeros(1, 3), heads(0.9), member)
+    chooser = PacedClone(Likes(liked), ((1.0, 1.0), (1.5, 1.0), (2.0, 1.0)))
+    chosen = chooser.choose(torch.zeros(1, 3), heads(-0.4, 0.2), member)
     torch.testing.assert_close(chosen, torch.tensor([taken]), atol=1e-6, rtol=0)
 
 
 def test_the_mean_of_the_critics_says_which_pace_unless_one_is_asked() -> None:
-    chooser = PacedClone(heads(0.2), Likes(0.2, 0.2, 0.9), ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0)))
-    latent, policy = torch.zeros(1, 3), heads(0.9)
+    chooser = PacedClone(Likes(0.2, 0.2, 0.9), ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0)))
+    latent, policy = torch.zeros(1, 3), heads(0.2)
     assert float(chooser.choose(latent, policy)[0, 0]) == pytest.approx(0.2)
     assert float(chooser.choose(latent, policy, 2)[0, 0]) == pytest.approx(0.8)
 

@@ -199,6 +199,20 @@ def test_critics_choose_the_pace_of_what_is_a_velocity(
     assert architecture.paces == wanted and architecture.speedup == ()
 
 
+@pytest.mark.parametrize(("take_over", "learns"), [("nobody", False), ("keyboard", True)])
+def test_the_policy_learns_where_somebody_may_show_it_something(
+    run: RunDirectory, take_over: str, learns: bool
+) -> None:
+    algorithm = replace(CONFIG.algorithm, acts="auto")
+    loop = build_learner(replace(CONFIG, algorithm=algorithm, train=replace(CONFIG.train, take_over=take_over)), run)
+    loop.turn()
+    loop.publish()
+    published, clone = load_agent(run.policy), load_agent(run.prior).agent.head.state_dict()
+    assert bool(published.architecture.paces) is not learns
+    head = published.agent.head.state_dict()
+    assert any(not torch.equal(value, clone[name]) for name, value in head.items()) is learns
+
+
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:
     """Of rollouts; online episodes were ended by it when they ran."""
     save_classifier(run.classifier, classifier_of(run), threshold=0.0)

@@ -26,6 +26,10 @@ class ActorLoss(Protocol):
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
+Losses = tuple[CriticLoss, ActorLoss | None]
+"""The critics' and the actor's, None for an actor that does not learn."""
+
+
 @dataclass(frozen=True, slots=True)
 class LossShapes:
     """What the losses are called with: a batch of the critics', half of it and half of it again the actor's.
@@ -42,15 +46,16 @@ class LossShapes:
 
 
 def compile_losses(
-    critic_loss: CriticLoss, actor_loss: ActorLoss, policy: nn.Module, critic: nn.Module, shapes: LossShapes
-) -> tuple[CriticLoss, ActorLoss] | None:
-    """Both losses compiled for ``shapes`` and tried on blank batches; None, and a line that says why, if that fails.
+    critic_loss: CriticLoss, actor_loss: ActorLoss | None, policy: nn.Module, critic: nn.Module, shapes: LossShapes
+) -> Losses | None:
+    """The losses compiled for ``shapes`` and tried on blank batches; None, and a line that says why, if that fails.
 
     policy, critic: the modules that the losses are of; they leave without gradients.
     """
     try:
-        compiled = torch.compile(critic_loss, dynamic=False), torch.compile(actor_loss, dynamic=False)
-        _try(*compiled, critic, shapes)
+        critics: CriticLoss = torch.compile(critic_loss, dynamic=False)
+        actor: ActorLoss | None = None if actor_loss is None else torch.compile(actor_loss, dynamic=False)
+        _try(critics, actor, critic, shapes)
     except Exception as error:  # compilers fail in many ways, and no run has to stop for one
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         say(f"warning: --algorithm.learner.compiled: cannot compile here, so it is left out ({reason})")
@@ -59,15 +64,17 @@ def compile_losses(
         critic.requires_grad_(True)
         for module in (policy, critic):
             module.zero_grad(set_to_none=True)
-    return compiled
+    return critics, actor
 
 
-def _try(critic_loss: CriticLoss, actor_loss: ActorLoss, critic: nn.Module, shapes: LossShapes) -> None:
+def _try(critic_loss: CriticLoss, actor_loss: ActorLoss | None, critic: nn.Module, shapes: LossShapes) -> None:
     """Compiling happens at the first call, of each pass by itself."""
     rows = shapes.batch
     whole, online, demonstrations = (_blank(count, shapes) for count in (rows, rows // 2, rows // 2))
     subset = torch.arange(shapes.subset, device=shapes.device)
     critic_loss(whole, torch.zeros_like(whole.action), subset)[0].backward()
+    if actor_loss is None:
+        return
     critic.requires_grad_(False)
     noise = torch.zeros_like(torch.cat([online.action, demonstrations.action]))
     input_noise = torch.zeros_like(torch.cat([online.observation, demonstrations.observation]))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dexloop.algorithms.compiling import ActorLoss, CriticLoss, LossShapes, compile_losses
+from dexloop.algorithms.compiling import ActorLoss, Losses, LossShapes, compile_losses
 from dexloop.algorithms.hardware import keep_freed_memory, usable_device
 from dexloop.algorithms.iborl import ImitationRegulariser
 from dexloop.data.replay import Batch, Replay
@@ -89,7 +89,10 @@ class ActorCriticConfig:
 
 
 class ActorCritic:
-    """Learns a policy and its critics from a replay; ``update`` is one actor update and its critics'."""
+    """Learns a policy and its critics from a replay; ``update`` is one actor update and its critics'.
+
+    learns_policy: False for a policy that stays as it is and whose worth critics learn (policy evaluation).
+    """
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class ActorCritic:
         latent_size: int,
         action_size: int,
         regulariser: ImitationRegulariser | None = None,
+        learns_policy: bool = True,
     ) -> None:
         self._device = usable_device(config.device)
         self.policy = policy.to(self._device)
@@ -121,7 +125,7 @@ class ActorCritic:
         self._actor_optimizer = torch.optim.Adam(policy.parameters(), config.actor_learning_rate, fused=True)
         self._temperature_optimizer = torch.optim.Adam([self.log_temperature], config.learning_rate)
         self.updates = 0
-        plain: tuple[CriticLoss, ActorLoss] = self._critic_objective, self._actor_objective
+        plain: Losses = self._critic_objective, self._actor_objective if learns_policy else None
         compiled = None
         if config.compiled:
             noisy = config.extraction == "weighted"
@@ -144,14 +148,14 @@ class ActorCritic:
         return self.updates < self.config.warmup_updates
 
     def update(self) -> dict[str, Tensor]:
-        """Critic updates, then one of the actor unless warming up; metrics as tensors (no sync)."""
+        """Critic updates, then one of the actor if it learns and is not warming up; metrics as tensors (no sync)."""
         metrics: dict[str, Tensor] = {}
         for _ in range(self.config.critic_updates):
             batch = self.replay.sample(self.config.batch, self.config.demonstration_share)
             metrics |= self._update_critic(batch)
             self.updates += 1
-        if not self.warming_up:
-            metrics |= self._update_actor()
+        if self._actor_loss is not None and not self.warming_up:
+            metrics |= self._update_actor(self._actor_loss)
         return metrics
 
     def _update_critic(self, batch: Batch) -> dict[str, Tensor]:
@@ -189,7 +193,7 @@ class ActorCritic:
             "q_demonstrations": values.detach()[:, half:].mean(),
         }
 
-    def _update_actor(self) -> dict[str, Tensor]:
+    def _update_actor(self, actor_loss: ActorLoss) -> dict[str, Tensor]:
         online = self.replay.sample(self.config.batch // 2, 0.0)
         demonstrations = self.replay.sample(self.config.batch // 2, 1.0)
         tried = torch.cat([online.action, demonstrations.action])
@@ -198,7 +202,7 @@ class ActorCritic:
         input_noise = torch.randn_like(seen).to(self._device) if self.config.extraction == "weighted" else None
         self.critic.requires_grad_(False)
         with self._in_precision():
-            loss, metrics = self._actor_loss(self._moved(online), self._moved(demonstrations), noise, input_noise)
+            loss, metrics = actor_loss(self._moved(online), self._moved(demonstrations), noise, input_noise)
         self._actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._actor_optimizer.step()

@@ -49,23 +49,22 @@ class Chooser(nn.Module):
 class PacedClone(nn.Module):
     """Takes what critics value most of all that a clone's heads propose, their mean included, at each of several paces.
 
-    The policy proposes nothing: what a clone does is what succeeded, and what critics add is when to follow which head
+    The policy stays the clone: what a clone does is what succeeded, and what critics add is when to follow which head
     and how fast. That is one step of improvement over the clone, which cannot forget what the clone can
     (cf. Brandfonbrener et al., arXiv 2106.08909).
 
     paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere.
     """
 
-    def __init__(self, teacher: PolicyHead, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
+    def __init__(self, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
         super().__init__()
-        self.teacher = teacher
         self.critic = critic
         self.paces = torch.tensor(paces)
 
     @torch.no_grad()
     def choose(self, latent: Tensor, policy: PolicyHead, member: int | None = None) -> Tensor:
         """The best action (1, A) for latent (1, D); member as of ``Chooser``, None for the mean of their values."""
-        each = torch.cat(_proposals(self.teacher, latent))
+        each = torch.cat(_proposals(policy, latent))
         actions = (each * self.paces[:, None]).clamp(-1.0, 1.0).flatten(0, 1)
         values = self.critic(latent.expand(len(actions), -1), actions)
         best = (values.mean(0) if member is None else values[member]).argmax()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 
@@ -49,7 +50,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
 
 def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> OnlineLearner:
     """A learner that has seen nothing yet."""
-    algorithm, crops = config.algorithm, config.representation.crops
+    algorithm, crops, acts = config.algorithm, config.representation.crops, how_it_acts(config)
     prior = load_agent(run.start)
     agent = prior.agent
     architecture = replace(
@@ -73,6 +74,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         latent_size=agent.latent.size,
         action_size=architecture.action_size,
         regulariser=regulariser,
+        learns_policy=acts != "best_pace",
     )
     latents = _kept_latents(config, run, agent.latent)
     encoder = EpisodeEncoder(agent.latent, crops=crops, shift=config.representation.shift, kept=latents)
@@ -82,10 +84,18 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         replay,
         actor_critic,
         copy_successes=algorithm.copy_successes,
-        teacher=load_agent(run.start).agent.head if algorithm.acts != "mean" else None,
+        teacher=load_agent(run.start).agent.head if acts == "best_proposal" else None,
         speedup=_factors(action, algorithm.speedup),
-        paces=_all_factors(action, algorithm.paces) if algorithm.acts == "best_pace" else (),
+        paces=_all_factors(action, algorithm.paces) if acts == "best_pace" else (),
     )
+
+
+def how_it_acts(config: RunConfig) -> Literal["mean", "best_proposal", "best_pace"]:
+    """What ``--algorithm.acts`` comes to: auto lets the policy learn where somebody may show it something."""
+    acts = config.algorithm.acts
+    if acts != "auto":
+        return acts
+    return "best_pace" if config.train.take_over == "nobody" else "best_proposal"
 
 
 def _all_factors(action: ActionSpec, paces: Sequence[float]) -> tuple[tuple[float, ...], ...]:
