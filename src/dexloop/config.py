@@ -47,8 +47,8 @@ class RecordConfig:
 
     episodes: int = 40
     tail_seconds: float = 1.0
-    rollouts: int = 30
-    rollouts_by: Literal["clone", "act"] = "clone"
+    rollouts: int = 45
+    rollouts_by: Literal["clone", "act"] = "act"
     rollout_noise: float = 0.3
     imperfection: Imperfection = HUMAN
 

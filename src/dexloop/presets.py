@@ -18,7 +18,7 @@ from dexloop.runtime.learner import PaceConfig
 
 IBORL = AlgorithmConfig(
     exploration=0.05,
-    acts="best_proposal",
+    acts="auto",
     speedup=1.5,
     # The price of a step: ten less are worth 5 % of success. At 0.985, which makes it 14 %, policies hurry and fail.
     replay=ReplayConfig(discount=0.995),
@@ -54,6 +54,8 @@ IBORL_PAPER = AlgorithmConfig(
 ALGORITHMS: Mapping[str, AlgorithmConfig] = MappingProxyType(
     {
         "iborl": IBORL,
+        # Whose policy learns in any case, and proposes beside the clone.
+        "iborl_policy": replace(IBORL, name="iborl_policy", acts="best_proposal"),
         "iborl_paper": IBORL_PAPER,
         "iborl_ablated": replace(IBORL_PAPER, name="iborl_ablated", regulariser=None),
         "rlpd": replace(IBORL_PAPER, name="rlpd", pretrained=False, exploration=0.5, regulariser=None),

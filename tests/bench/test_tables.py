@@ -83,7 +83,10 @@ def test_a_study_has_the_cells_that_its_claim_needs() -> None:
     cells = paper_cells(Selection())
     claimed = [c for c in cells if c.policy in ("bc", "iborl")]
     assert len(claimed) == 2 * 3 * 4 and all(c.config.trials == 100 for c in claimed)
-    assert len(cells) - len(claimed) == 4 * 4 and len({c.name for c in cells}) == len(cells)
+    assert len(cells) - len(claimed) == 5 * 4 and len({c.name for c in cells}) == len(cells)
+    by_clone = {c.policy: c.base for c in cells if c.config.record.rollouts_by == "clone"}
+    assert by_clone.keys() == {"iborl_policy", "rlpd", "iborl_ablated", "iborl_paper"}
+    assert not set(by_clone.values()) & {c.base for c in cells if c.config.record.rollouts_by == "act"}
     assert all(c.purpose is Purpose.TEST and c.config.train.runtime == "synchronous" for c in cells)
     for cell in cells:
         given = TABLE_1[cell.config.task]
@@ -131,7 +134,7 @@ def test_figure_5_begins_with_the_first_episode(tmp_path: Path) -> None:
     warm = {"update_robot_minutes": [0.0, 6.0, 7.0], "update_bc_weight": [0.0, 0.6, 0.2]}
     without = {"update_robot_minutes": [0.0, 6.0, 7.0], "update_bc_weight": [None, 0.6, 0.2]}
     for name, updates in (("warm", warm), ("without", without)):
-        figure_5([entry("cup", "iborl", 1, [30], curve=curve | updates)], tmp_path / f"{name}.png")
+        figure_5([entry("cup", "iborl_policy", 1, [30], curve=curve | updates)], tmp_path / f"{name}.png")
     assert np.array_equal(image.imread(tmp_path / "warm.png"), image.imread(tmp_path / "without.png"))
 
 
@@ -142,7 +145,7 @@ def test_figures_show_what_the_cells_have(tmp_path: Path) -> None:
         "episode_robot_minutes": list(range(30)),
         "episode_true_success": [i > 10 for i in range(30)],
     }
-    cells = [entry("cup", policy, 1, [30, None, 40], curve=curve) for policy in ("bc", "act", "iborl", "iborl_paper")]
+    cells = [entry("cup", policy, 1, [30, None, 40], curve=curve) for policy in ("bc", "act", "iborl", "iborl_policy")]
     figure_4(cells, tmp_path / "4.png")
     figure_5(cells, tmp_path / "figures" / "5.png")
     for picture in (tmp_path / "4.png", tmp_path / "figures" / "5.png"):

@@ -84,11 +84,19 @@ def test_a_clone_is_followed_at_the_pace_that_critics_value(
     torch.testing.assert_close(chosen, torch.tensor([taken]), atol=1e-6, rtol=0)
 
 
-def test_the_mean_of_the_critics_says_which_pace_unless_one_is_asked() -> None:
-    chooser = PacedClone(Likes(0.2, 0.2, 0.9), ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0)))
+@pytest.mark.parametrize(
+    ("liked", "pace"),
+    [((0.4, 0.5, 0.55), 2.0), ((0.2, 0.2, 0.9), 1.0), ((0.4, 0.4, 0.1), 1.0)],
+    ids=["all for faster", "one for much faster", "one against"],
+)
+def test_the_usual_pace_is_kept_unless_critics_agree_on_another(liked: tuple[float, ...], pace: float) -> None:
+    """But exploring one critic's word is enough."""
+    chooser = PacedClone(Likes(*liked), ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0)))
     latent, policy = torch.zeros(1, 3), heads(0.2)
-    assert float(chooser.choose(latent, policy)[0, 0]) == pytest.approx(0.2)
-    assert float(chooser.choose(latent, policy, 2)[0, 0]) == pytest.approx(0.8)
+    assert float(chooser.choose(latent, policy)[0, 0]) == pytest.approx(0.2 * pace)
+    for member, value in enumerate(liked):
+        wanted = min((0.2, 0.4, 0.8), key=lambda action, value=value: abs(action - value))
+        assert float(chooser.choose(latent, policy, member)[0, 0]) == pytest.approx(wanted)
 
 
 def test_all_critics_must_agree_unless_one_is_asked() -> None:

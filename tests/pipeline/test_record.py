@@ -29,7 +29,7 @@ from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import HANDS_OFF, OperatorInput, Verdict
 from tests.lift import GRASPED, UP, Constant, Script, lift
 
-RECORD = RecordConfig(episodes=3, rollouts=3, tail_seconds=0.0)
+RECORD = RecordConfig(episodes=3, rollouts=3, rollouts_by="clone", tail_seconds=0.0)
 SIMULATION = RunConfig(reward="simulation", record=RECORD)
 PERSON = RunConfig(reward="person", operator="mine:make", record=RECORD)
 DEMOS, ROLLOUTS = (

@@ -15,8 +15,16 @@ from dexloop.bench.results import Entry
 from dexloop.bench.tables import pool
 from dexloop.report.statistics import rolling_mean
 
-_COLOURS = {"bc": "#9aa5b1", "act": "#d08c3f", "iborl": "#2563a8", "iborl_paper": "#b3423a"}
-_NAMES = {"bc": "BC", "act": "ACT", "iborl": "iborl", "iborl_paper": "iborl_paper"}
+_COLOURS = {
+    "bc": "#9aa5b1",
+    "act": "#d08c3f",
+    "iborl": "#2563a8",
+    "iborl_policy": "#2563a8",
+    "iborl_paper": "#b3423a",
+}
+_NAMES = {"bc": "BC", "act": "ACT"}
+_WITH_WEIGHT = ("iborl_paper", "iborl_policy")
+"""The methods that learn a policy which lambda holds to the clone."""
 _WINDOW = 20
 _GRID = {"color": "#dddddd", "linewidth": 0.7}
 
@@ -31,7 +39,8 @@ def figure_4(entries: Sequence[Entry], path: Path) -> None:
     for number, policy in enumerate(policies):
         for cell in (c for c in cells if c.policy == policy):
             x = tasks.index(cell.task) + (number - (len(policies) - 1) / 2) * 0.27
-            named = _NAMES[policy] if cell.task == next(c.task for c in cells if c.policy == policy) else None
+            first = next(c.task for c in cells if c.policy == policy)
+            named = _NAMES.get(policy, policy) if cell.task == first else None
             _bar(success, x, cell.rate, *cell.interval, colour=_COLOURS[policy], label=named)
             if cell.steps is not None:
                 _bar(steps, x, *cell.steps, colour=_COLOURS[policy], label=None)
@@ -53,14 +62,14 @@ def _bar(axes: Axes, x: float, value: float, low: float, high: float, *, colour:
 
 
 def figure_5(entries: Sequence[Entry], path: Path) -> None:
-    """The weight lambda and the success of the training episodes over robot time, the paper's form and ours."""
-    shown = [e for e in entries if e["policy"] in ("iborl_paper", "iborl") and e["seed"] == _first_seed(entries)]
+    """The weight lambda and the success of the training episodes over robot time, in the paper's form and in ours."""
+    shown = [e for e in entries if e["policy"] in _WITH_WEIGHT and e["seed"] == _first_seed(entries)]
     tasks = [task for task in TABLE_1 if any(e["task"] == task for e in shown)]
     figure = Figure(figsize=(2.6 * max(len(tasks), 1) + 0.6, 4.2), layout="constrained")
     grid = figure.subplots(2, max(len(tasks), 1), squeeze=False, sharex="col", sharey=True)
     for entry in shown:
         column, curve, policy = tasks.index(entry["task"]), entry["curve"], entry["policy"]
-        look = {"color": _COLOURS[policy], "label": _NAMES[policy] if column == 0 else None, "linewidth": 1.5}
+        look = {"color": _COLOURS[policy], "label": policy if column == 0 else None, "linewidth": 1.5}
         weight = np.array(curve["update_bc_weight"], float)
         minutes = np.array(curve["update_robot_minutes"])
         # Before the first episode the critics warm up, and no robot moves.
@@ -83,7 +92,7 @@ def figure_5(entries: Sequence[Entry], path: Path) -> None:
 
 def _first_seed(entries: Sequence[Entry]) -> int:
     """The seed that both forms were run with, where there is one."""
-    seeds = [{e["seed"] for e in entries if e["policy"] == policy} for policy in ("iborl_paper", "iborl")]
+    seeds = [{e["seed"] for e in entries if e["policy"] == policy} for policy in _WITH_WEIGHT]
     common = seeds[0] & seeds[1] or seeds[0] | seeds[1]
     return min(common, default=0)
 

@@ -20,12 +20,14 @@ from dexloop.sim.randomisation import Randomisation
 
 Observation = Literal["images", "privileged"]
 
-POLICIES = ("bc", "iborl", "act", "rlpd", "iborl_ablated", "iborl_paper")
+POLICIES = ("bc", "iborl", "act", "iborl_policy", "rlpd", "iborl_ablated", "iborl_paper")
 """The rows of Table II and of figure 4, in the order in which they are run."""
+_BY_CLONE = ("iborl_policy", "rlpd", "iborl_ablated", "iborl_paper")
+"""Those whose rollouts are the clone's, as in the paper."""
 MANY_TRIALS, TRIALS = 100, 40
 # Run seeds 1, 2, 3 and 6 have been looked at: what they showed changed demonstrations, classifier and proprioception.
-# What was claimed with 4 and 5 rests on a default of before.
-MANY_SEEDS, SEEDS = (7, 8, 9), (7,)
+# What was claimed with 4, 5 and 7 to 9 rests on defaults of before, the last that of iborl_policy.
+MANY_SEEDS, SEEDS = (12, 13, 14), (12,)
 _CLAIMED = ("bc", "iborl")
 """What a claim is made about has three run seeds and 100 trials; the rest has one, and the paper's 40."""
 
@@ -77,7 +79,10 @@ def _paper_cell(task: str, policy: str, seed: int, selection: Selection) -> Cell
     config = replace(task_config(task, seed, selection.observation), trials=trials)
     if policy in ALGORITHMS:
         config = replace(config, algorithm=_hurried(ALGORITHMS[policy]))
-    return Cell(policy, _base(task, seed, selection.observation), config)
+    if policy not in _BY_CLONE:
+        return Cell(policy, _base(task, seed, selection.observation), config)
+    change = "rollouts_by_clone"
+    return Cell(policy, _base(task, seed, selection.observation, change), PRIORS[change](config))
 
 
 def task_config(task: str, seed: int, observation: Observation) -> RunConfig:
@@ -165,21 +170,31 @@ def _record(**fields: object) -> Change:
     return lambda config: replace(config, record=replace(config.record, **fields))
 
 
+def _of_policy(change: Change) -> Change:
+    """A change of how the policy learns, on one that does."""
+    return lambda config: change(ABLATIONS["best_proposal"](config))
+
+
 ABLATIONS: Mapping[str, Change] = MappingProxyType(
     {
         "iborl": lambda config: config,
-        "no_regulariser": _algorithm(lambda a: replace(a, regulariser=None)),
-        "alpha_3": _regulariser(alpha=3.0),
-        "objective_algorithm1": _regulariser(objective="algorithm1"),
-        "gradient": _learner(extraction="gradient"),
-        "imitates_all": _learner(imitates="all"),
-        "imitation_squared": _learner(error="squared"),
+        "one_pace": _algorithm(lambda a: replace(a, paces=(1.0,))),
+        "best_proposal": _algorithm(lambda a: replace(a, acts="best_proposal")),
+        "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
+        "no_regulariser": _of_policy(_algorithm(lambda a: replace(a, regulariser=None))),
+        "alpha_3": _of_policy(_regulariser(alpha=3.0)),
+        "objective_algorithm1": _of_policy(_regulariser(objective="algorithm1")),
+        "gradient": _of_policy(_learner(extraction="gradient")),
+        "imitates_all": _of_policy(_learner(imitates="all")),
+        "imitation_squared": _of_policy(_learner(error="squared")),
+        "climb_0": _of_policy(_learner(climb=0.0)),
+        "climb_03": _of_policy(_learner(climb=0.3)),
+        "mean_of_critics": _of_policy(_learner(actor_value="mean")),
+        "no_speedup": _of_policy(_algorithm(lambda a: replace(a, speedup=1.0))),
         "warmup_2000": _learner(warmup_updates=2_000),
         "no_close_up": _learner(close_up=0),
         "true_reward": lambda config: replace(config, reward="simulation"),
         "crops_1": _representation(crops=1),
-        "climb_0": _learner(climb=0.0),
-        "climb_03": _learner(climb=0.3),
         "discount_097": _replay(discount=0.97),
         "discount_099": _replay(discount=0.99),
         "discount_0985": _replay(discount=0.985),
@@ -189,19 +204,16 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "open_deadline": _replay(deadline_is_terminal=False),
         "unclipped": _learner(value_range=None),
         "no_warmup": _learner(warmup_updates=0),
-        "mean_of_critics": _learner(actor_value="mean"),
         "critics_10": _learner(members=10),
         "updates_1": _pace(1.0),
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
-        "no_speedup": _algorithm(lambda a: replace(a, speedup=1.0)),
         "float32": _learner(precision="float32"),
-        "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
-        "best_pace": _algorithm(lambda a: replace(a, acts="best_pace")),
         "no_copied_successes": _algorithm(lambda a: replace(a, copy_successes=False)),
     }
 )
-"""Settings of the default turned back one at a time, all on the same demonstrations and clone."""
+"""Settings of the default turned back one at a time, all on the same demonstrations and clone; what concerns the
+policy's learning beside best_proposal, with which it does learn."""
 
 # What the clone ignores anyhow, and where in the world its hand is.
 _HIDDEN = (*CloningConfig().policy_ignores, "ee_")
@@ -211,7 +223,7 @@ PRIORS: Mapping[str, Change] = MappingProxyType(
         "demonstrations_10": _record(episodes=10),
         "demonstrations_20": _record(episodes=20),
         "demonstrations_clean": _record(imperfection=CLEAN),
-        "rollouts_by_act": _record(rollouts_by="act", rollouts=45),
+        "rollouts_by_clone": _record(rollouts_by="clone", rollouts=30),
         "pixels_96": lambda config: replace(config, sim=replace(config.sim, image_size=96)),
         "pixels_128": lambda config: replace(config, sim=replace(config.sim, image_size=128)),
         "no_hand_view": lambda config: replace(config, sim=replace(config.sim, hand_view=0.0)),

@@ -13,7 +13,7 @@ from dexloop.bench.conditions import TABLE_1, TABLE_2
 from dexloop.bench.results import Entry
 from dexloop.report.statistics import bootstrap_mean, wilson_interval
 
-_ORDER = ("bc", "act", "rlpd", "iborl_ablated", "iborl_paper", "iborl", "undisturbed")
+_ORDER = ("bc", "act", "rlpd", "iborl_ablated", "iborl_paper", "iborl_policy", "iborl", "undisturbed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ def table_1(entries: Sequence[Entry]) -> str:
     rows: list[Sequence[str]] = []
     for task, given in TABLE_1.items():
         cells = [e for e in entries if e["task"] == task]
-        measured = [e["classifier"] for e in cells if e["policy"] == "iborl" and e["classifier"]]
-        minutes = [e["robot_minutes"] for e in cells if e["policy"] == "iborl"]
+        ours = [e for e in cells if e["policy"] == "iborl"] or [e for e in cells if e["policy"] == "iborl_policy"]
+        measured = [e["classifier"] for e in ours if e["classifier"]]
+        minutes = [e["robot_minutes"] for e in ours]
         steps = [s for e in cells if e["policy"] == "bc" for s in e["demonstration_steps"]]
         rows.append(
             (

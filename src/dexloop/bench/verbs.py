@@ -22,7 +22,7 @@ _POLICIES = {
     "table1": ("bc", "iborl"),
     "figure3": ("iborl",),
     "figure4": ("bc", "act", "iborl"),
-    "figure5": ("iborl_paper", "iborl"),
+    "figure5": ("iborl_paper", "iborl_policy"),
 }
 """What a table or figure is made of, if not of everything."""
 _TABLES: dict[str, Callable[[Sequence[Entry]], str]] = {

@@ -53,7 +53,7 @@ class PacedClone(nn.Module):
     and how fast. That is one step of improvement over the clone, which cannot forget what the clone can
     (cf. Brandfonbrener et al., arXiv 2106.08909).
 
-    paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere.
+    paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere; the first is the usual one.
     """
 
     def __init__(self, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
@@ -63,12 +63,19 @@ class PacedClone(nn.Module):
 
     @torch.no_grad()
     def choose(self, latent: Tensor, policy: PolicyHead, member: int | None = None) -> Tensor:
-        """The best action (1, A) for latent (1, D); member as of ``Chooser``, None for the mean of their values."""
+        """The best action (1, A) for latent (1, D); member as of ``Chooser``.
+
+        None for the mean advantage over the heads' mean at the usual pace, less its standard deviation over critics:
+        that stays what is done unless they agree on something better.
+        """
         each = torch.cat(_proposals(policy, latent))
         actions = (each * self.paces[:, None]).clamp(-1.0, 1.0).flatten(0, 1)
         values = self.critic(latent.expand(len(actions), -1), actions)
-        best = (values.mean(0) if member is None else values[member]).argmax()
-        return actions[best][None]
+        if member is not None:
+            return actions[values[member].argmax()][None]
+        advantage = values - values[:, len(each) - 1, None]
+        disagreement = advantage.std(0, correction=min(1, len(values) - 1))
+        return actions[(advantage.mean(0) - disagreement).argmax()][None]
 
 
 def _proposals(policy: PolicyHead, latent: Tensor) -> list[Tensor]:
