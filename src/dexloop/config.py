@@ -70,7 +70,7 @@ class AlgorithmConfig:
     to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
     that succeeded count as demonstrations as well. acts: with the policy's mean action; or, once the critics are warm,
     with what they value most of all that the heads of policy and clone propose (best_proposal, ``networks.chooser``),
-    or of what the clone's heads propose at each of ``paces``, for a policy that stays the clone (best_pace). auto is
+    or of what those propose at each of ``paces``, for a policy that stays as it began (best_pace). auto is
     best_pace unless somebody may take over: what a person does, a policy has to learn. paces: factors of actions that
     are velocities. speedup: exploring with best_proposal, critics may also choose proposals so many times as fast, of
     actions that are velocities; 1 for none.

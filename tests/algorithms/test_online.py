@@ -54,7 +54,7 @@ def learner(
             regulariser=ImitationRegulariser(teacher, RegulariserConfig()),
             learns_policy=not paced,
         ),
-        teacher=teacher if chooses else None,
+        teacher=teacher if chooses or paced else None,
         paces=PACES if paced else (),
     )
     made.add_demonstration("demos/0", make_episode(SMALL_ROBOT, 100))

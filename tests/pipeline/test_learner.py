@@ -213,6 +213,24 @@ def test_the_policy_learns_where_somebody_may_show_it_something(
     assert any(not torch.equal(value, clone[name]) for name, value in head.items()) is learns
 
 
+def test_critics_choose_between_the_clone_that_was_taught_and_that_of_the_demonstrations_alone(
+    run: RunDirectory,
+) -> None:
+    stored = load_agent(run.prior)
+    torch.manual_seed(1)
+    taught = stored.architecture.head(stored.agent.latent.size).state_dict()
+    plain = {name: value.clone() for name, value in stored.agent.head.state_dict().items()}
+    stored.agent.head.load_state_dict(taught)
+    save_agent(run.distilled, stored.agent, stored.architecture)
+    loop = build_learner(replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts="best_pace")), run)
+    loop.turn()
+    loop.publish()
+    agent = load_agent(run.policy).agent
+    assert agent.chooser is not None
+    for made, wanted in ((agent.head, taught), (agent.chooser.teacher, plain)):
+        assert all(torch.equal(value, wanted[name]) for name, value in made.state_dict().items())
+
+
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:
     """Of rollouts; online episodes were ended by it when they ran."""
     save_classifier(run.classifier, classifier_of(run), threshold=0.0)

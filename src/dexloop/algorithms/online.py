@@ -26,7 +26,7 @@ class OnlineLearner:
     copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
     proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
     speedup: factors (A,) with which they are offered every proposal again, or empty. paces: such factors for each pace
-    at which critics choose among the policy's own proposals instead, those of a clone that stays as it is; or empty.
+    at which both, then two clones that stay as they are, are offered instead; or empty.
     """
 
     def __init__(
@@ -88,14 +88,15 @@ class OnlineLearner:
     def policy(self, version: int) -> bytes:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
         agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
-        config, critic = self.learner.config, self.learner.critic
-        size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
-        if self._paces and not self.learner.warming_up:
-            agent.chooser = PacedClone(critic, self._paces)
-            architecture = replace(architecture, chooser=size, paces=self._paces)
-        elif self._teacher is not None and not self.learner.warming_up:
-            agent.chooser = Chooser(self._teacher, critic, self._speedup)
-            architecture = replace(architecture, chooser=size, speedup=self._speedup)
+        if self._teacher is not None and not self.learner.warming_up:
+            config, critic = self.learner.config, self.learner.critic
+            size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
+            if self._paces:
+                agent.chooser = PacedClone(self._teacher, critic, self._paces)
+                architecture = replace(architecture, chooser=size, paces=self._paces)
+            else:
+                agent.chooser = Chooser(self._teacher, critic, self._speedup)
+                architecture = replace(architecture, chooser=size, speedup=self._speedup)
         return agent_to_bytes(agent, architecture, version=version, steps=self.online_steps)
 
     def state_dict(self) -> dict[str, Any]:

@@ -47,17 +47,18 @@ class Chooser(nn.Module):
 
 
 class PacedClone(nn.Module):
-    """Takes what critics value most of all that a clone's heads propose, their mean included, at each of several paces.
+    """Takes what critics value most of all that two clones' heads propose, their means included, at several paces.
 
-    The policy stays the clone: what a clone does is what succeeded, and what critics add is when to follow which head
-    and how fast. That is one step of improvement over the clone, which cannot forget what the clone can
-    (cf. Brandfonbrener et al., arXiv 2106.08909).
+    The policy stays one of them and the teacher is the other, of the demonstrations alone: where each is wrong differs.
+    What clones do is what succeeded, and what critics add is when to follow which head and how fast. That is one step
+    of improvement over the clone, which cannot forget what the clone can (cf. Brandfonbrener et al., arXiv 2106.08909).
 
     paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere; the first is the usual one.
     """
 
-    def __init__(self, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
+    def __init__(self, teacher: PolicyHead, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
         super().__init__()
+        self.teacher = teacher
         self.critic = critic
         self.paces = torch.tensor(paces)
 
@@ -65,15 +66,16 @@ class PacedClone(nn.Module):
     def choose(self, latent: Tensor, policy: PolicyHead, member: int | None = None) -> Tensor:
         """The best action (1, A) for latent (1, D); member as of ``Chooser``.
 
-        None for the mean advantage over the heads' mean at the usual pace, less its standard deviation over critics:
+        None for the mean advantage over the policy's mean at the usual pace, less its standard deviation over critics:
         that stays what is done unless they agree on something better.
         """
-        each = torch.cat(_proposals(policy, latent))
+        own = _proposals(policy, latent)
+        each = torch.cat([*own, *_proposals(self.teacher, latent)])
         actions = (each * self.paces[:, None]).clamp(-1.0, 1.0).flatten(0, 1)
         values = self.critic(latent.expand(len(actions), -1), actions)
         if member is not None:
             return actions[values[member].argmax()][None]
-        advantage = values - values[:, len(each) - 1, None]
+        advantage = values - values[:, len(own) - 1, None]
         disagreement = advantage.std(0, correction=min(1, len(values) - 1))
         return actions[(advantage.mean(0) - disagreement).argmax()][None]
 

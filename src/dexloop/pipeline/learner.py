@@ -77,6 +77,8 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         learns_policy=acts != "best_pace",
     )
     latents = _kept_latents(config, run, agent.latent)
+    # A policy that learns has what it began as beside it, one that stays the clone of the demonstrations alone.
+    teachers = {"best_proposal": run.start, "best_pace": run.prior}
     encoder = EpisodeEncoder(agent.latent, crops=crops, shift=config.representation.shift, kept=latents)
     return OnlineLearner(
         architecture,
@@ -84,7 +86,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         replay,
         actor_critic,
         copy_successes=algorithm.copy_successes,
-        teacher=load_agent(run.start).agent.head if acts == "best_proposal" else None,
+        teacher=load_agent(teachers[acts]).agent.head if acts in teachers else None,
         speedup=_factors(action, algorithm.speedup),
         paces=_all_factors(action, algorithm.paces) if acts == "best_pace" else (),
     )
