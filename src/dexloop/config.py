@@ -39,7 +39,7 @@ class RecordConfig:
 
     episodes for the reward classifier and the critic's warm-up. rollouts_by: who makes them. The clone, or a chunking
     policy (ACT) that learned the same demonstrations and imitates them better; what of its rollouts succeeded is cloned
-    as well then, and that clone is what online learning begins with and is held to. rollout_noise: deviation of the
+    as well then, and that clone is what online learning begins with. rollout_noise: deviation of the
     clone's exploration in every second rollout, every third beside ACT's (before the tanh), 0 for the usual one: clumsy
     on purpose, for a classifier that has never seen the object tumbled takes that for success. imperfection: how the
     scripted operator falls short of a perfect one, as people do.

@@ -62,8 +62,8 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
     if algorithm.pretrained:
         # A deviation that is to be learned is the one thing that the clone does not have.
         policy.load_state_dict(agent.head.state_dict(), strict=False)
-    regulariser = None
-    if algorithm.regulariser is not None:
+    learns_policy, regulariser = acts != "best_pace", None
+    if learns_policy and algorithm.regulariser is not None:
         regulariser = ImitationRegulariser(load_agent(run.start).agent.head, algorithm.regulariser)
     sizes = agent.latent.size, architecture.action_size
     replay = Replay(*sizes, algorithm.replay, crops=crops, seed=config.seed, spill=run.root)
@@ -74,7 +74,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         latent_size=agent.latent.size,
         action_size=architecture.action_size,
         regulariser=regulariser,
-        learns_policy=acts != "best_pace",
+        learns_policy=learns_policy,
     )
     latents = _kept_latents(config, run, agent.latent)
     # A policy that learns has what it began as beside it, one that stays the clone of the demonstrations alone.
