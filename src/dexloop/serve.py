@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -18,6 +16,7 @@ import tyro
 from threadpoolctl import threadpool_limits
 from tyro.conf import arg
 
+from dexloop.end import End
 from dexloop.errors import DexloopError, unknown
 from dexloop.flags import flags_of_configurations
 from dexloop.progress import say
@@ -104,7 +103,6 @@ def serve(
         raise unknown("--robot", robot, _ROBOTS)
     if task not in task_names():
         raise unknown("--task", task, task_names())
-    ended = threading.Event()
     simulation = replace(sim, task=task, observation=observation, privileged=True, end_on_success=False)
     with contextlib.ExitStack() as opened:
         # Threads of numpy's BLAS would spin from one camera's picture to the next: a whole core, for products that take
@@ -134,12 +132,13 @@ def serve(
         # A look at all that imports leave alive takes the garbage collector 50 ms, in which no device's loop runs.
         gc.collect()
         gc.freeze()
-        _catch_the_end(ended)
+        # Before anybody can move the robot.
+        end = End()
         log = ServiceLog()
         server, port = start_server(backend, bind, security, pictures, log)
         host = bind.rpartition(":")[0]
         say(f"{robot}, task {task}: listening at {host}:{port}; Ctrl-C ends it")
-        _wait_for_the_end(ended, backend, log)
+        _wait_for_the_end(end, backend, log)
         server.stop(grace=1.0).wait()
         for why, count in log.refused.most_common():
             say(f"{count} actions refused: {why}")
@@ -187,20 +186,10 @@ def _check_flags(config: Path, simulated: bool, sim: SimConfig, safety: SafetyLi
             raise DexloopError(f"--sim.{field.name.replace('_', '-')} does nothing to --robot rm65-inspire{instead}")
 
 
-def _catch_the_end(ended: threading.Event) -> None:
-    """Ctrl-C, a termination signal and the end of the terminal set ``ended``, before anybody can move the robot."""
-
-    def end(number: int, frame: object) -> None:
-        ended.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-
-
-def _wait_for_the_end(ended: threading.Event, backend: Backend, log: ServiceLog) -> None:
-    """Until ``ended``; says meanwhile when the robot stops, and why."""
+def _wait_for_the_end(end: End, backend: Backend, log: ServiceLog) -> None:
+    """Until a signal asks for it; says meanwhile when the robot stops, and why."""
     before: str | None = None
-    while not ended.wait(_LOOK_SECONDS):
+    while not end.wait(_LOOK_SECONDS):
         halted = backend.halted if isinstance(backend, RealTime) else None
         if halted != before:
             policy = f" (policy {log.policy_version})" if log.policy_version else ""
