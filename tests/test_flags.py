@@ -110,3 +110,9 @@ def test_a_speedup_slows_nothing_down_and_stays_near_what_was_seen(speedup: floa
 def test_paces_that_cannot_be_meant_are_refused(paces: tuple[float, ...]) -> None:
     with pytest.raises(DexloopError, match=r"--algorithm.paces must be numbers in \(0, 3\]"):
         replace(ALGORITHMS["iborl"], paces=paces)
+
+
+@pytest.mark.parametrize("caution", [-1.0, float("inf"), float("nan")])
+def test_a_caution_that_cannot_be_meant_is_refused(caution: float) -> None:
+    with pytest.raises(DexloopError, match=r"--algorithm.caution must be finite and not negative"):
+        replace(ALGORITHMS["iborl"], caution=caution)

@@ -72,8 +72,9 @@ class AlgorithmConfig:
     with what they value most of all that the heads of policy and clone propose (best_proposal, ``networks.chooser``),
     or of what those propose at each of ``paces``, for a policy that stays as it began (best_pace). auto is
     best_pace unless somebody may take over: what a person does, a policy has to learn. paces: factors of actions that
-    are velocities. speedup: exploring with best_proposal, critics may also choose proposals so many times as fast, of
-    actions that are velocities; 1 for none.
+    are velocities. caution: with best_pace, standard deviations over critics by which what they promise must exceed
+    what is usual, at first; half of that after thirty episodes, a third after sixty. speedup: exploring with
+    best_proposal, critics may also choose proposals so many times as fast, of actions that are velocities; 1 for none.
     """
 
     name: str = "iborl"
@@ -83,6 +84,7 @@ class AlgorithmConfig:
     acts: Literal["auto", "mean", "best_proposal", "best_pace"] = "mean"
     speedup: float = 1.0
     paces: tuple[float, ...] = (1.0, 1.5, 2.0)
+    caution: float = 2.0
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)
@@ -99,6 +101,8 @@ class AlgorithmConfig:
             raise DexloopError(f"--algorithm.speedup must lie in [1, {_FASTEST:g}], got {self.speedup}")
         if not self.paces or not all(0 < pace <= _FASTEST for pace in self.paces):
             raise DexloopError(f"--algorithm.paces must be numbers in (0, {_FASTEST:g}], got {self.paces}")
+        if not 0 <= self.caution < float("inf"):
+            raise DexloopError(f"--algorithm.caution must be finite and not negative, got {self.caution}")
 
 
 @dataclass(frozen=True, slots=True)

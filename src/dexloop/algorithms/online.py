@@ -19,6 +19,9 @@ from dexloop.networks.policies import PolicyHead
 from dexloop.networks.storage import Architecture, CriticSize, agent_to_bytes
 from dexloop.types import Episode
 
+# Of the critics' choices at several paces: after so many episodes of these their caution is half of what it was.
+_FAMILIAR_EPISODES = 30
+
 
 class OnlineLearner:
     """Encodes each episode once, when it arrives; every update then costs what state updates cost.
@@ -26,7 +29,9 @@ class OnlineLearner:
     copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
     proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
     speedup: factors (A,) with which they are offered every proposal again, or empty. paces: such factors for each pace
-    at which both, then two clones that stay as they are, are offered instead; or empty.
+    at which both, then two clones that stay as they are, are offered instead; or empty. caution: of the choice among
+    those, at first (``networks.chooser``). Critics have not seen what comes of another pace then and agree on too much,
+    all having learned from the same episodes.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class OnlineLearner:
         teacher: PolicyHead | None = None,
         speedup: tuple[float, ...] = (),
         paces: tuple[tuple[float, ...], ...] = (),
+        caution: float = 0.0,
     ) -> None:
         self.architecture = architecture
         self.encoder = encoder
@@ -50,6 +56,8 @@ class OnlineLearner:
         self._teacher = teacher
         self._speedup = speedup
         self._paces = paces
+        self._caution = caution
+        self._rollouts = 0
         self._taken: set[str] = set()
         self._before_success: list[Tensor] = []
 
@@ -66,6 +74,11 @@ class OnlineLearner:
         if steps > 0 and episode.success:
             self._before_success.append(latents[-steps:, 0])
             self.learner.focus(torch.cat(self._before_success))
+
+    def add_rollout(self, key: str, episode: Episode) -> None:
+        """Put an episode of before learning into the replay, as an online one in which nothing was chosen."""
+        self.add(key, episode)
+        self._rollouts += 1
 
     def add(self, key: str, episode: Episode) -> None:
         """Put an online episode into the replay, and into the demonstration half if it succeeded and is to be copied.
@@ -92,8 +105,9 @@ class OnlineLearner:
             config, critic = self.learner.config, self.learner.critic
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
             if self._paces:
-                agent.chooser = PacedClone(self._teacher, critic, self._paces)
-                architecture = replace(architecture, chooser=size, paces=self._paces)
+                caution = self._caution / (1 + (len(self._taken) - self._rollouts) / _FAMILIAR_EPISODES)
+                agent.chooser = PacedClone(self._teacher, critic, self._paces, caution)
+                architecture = replace(architecture, chooser=size, paces=self._paces, caution=caution)
             else:
                 agent.chooser = Chooser(self._teacher, critic, self._speedup)
                 architecture = replace(architecture, chooser=size, speedup=self._speedup)

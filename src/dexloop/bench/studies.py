@@ -179,6 +179,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
     {
         "iborl": lambda config: config,
         "one_pace": _algorithm(lambda a: replace(a, paces=(1.0,))),
+        "no_caution": _algorithm(lambda a: replace(a, caution=0.0)),
         "best_proposal": _algorithm(lambda a: replace(a, acts="best_proposal")),
         "mean_acts": _algorithm(lambda a: replace(a, acts="mean")),
         "no_regulariser": _of_policy(_algorithm(lambda a: replace(a, regulariser=None))),

@@ -54,20 +54,24 @@ class PacedClone(nn.Module):
     of improvement over the clone, which cannot forget what the clone can (cf. Brandfonbrener et al., arXiv 2106.08909).
 
     paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere; the first is the usual one.
+    caution: standard deviations over critics by which what they promise must exceed what is usual.
     """
 
-    def __init__(self, teacher: PolicyHead, critic: EnsembleCritic, paces: Sequence[Sequence[float]]) -> None:
+    def __init__(
+        self, teacher: PolicyHead, critic: EnsembleCritic, paces: Sequence[Sequence[float]], caution: float
+    ) -> None:
         super().__init__()
         self.teacher = teacher
         self.critic = critic
         self.paces = torch.tensor(paces)
+        self.caution = caution
 
     @torch.no_grad()
     def choose(self, latent: Tensor, policy: PolicyHead, member: int | None = None) -> Tensor:
         """The best action (1, A) for latent (1, D); member as of ``Chooser``.
 
-        None for the mean advantage over the policy's mean at the usual pace, less its standard deviation over critics:
-        that stays what is done unless they agree on something better.
+        None for the mean advantage over the policy's mean at the usual pace, less ``caution`` times its standard
+        deviation over critics: that stays what is done unless they agree on something better.
         """
         own = _proposals(policy, latent)
         each = torch.cat([*own, *_proposals(self.teacher, latent)])
@@ -77,7 +81,7 @@ class PacedClone(nn.Module):
             return actions[values[member].argmax()][None]
         advantage = values - values[:, len(own) - 1, None]
         disagreement = advantage.std(0, correction=min(1, len(values) - 1))
-        return actions[(advantage.mean(0) - disagreement).argmax()][None]
+        return actions[(advantage.mean(0) - self.caution * disagreement).argmax()][None]
 
 
 def _proposals(policy: PolicyHead, latent: Tensor) -> list[Tensor]:

@@ -40,7 +40,7 @@ class Architecture:
     members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
     that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
     which the chooser is offered every proposal again, or empty. paces: of such factors, for critics that choose among
-    what both propose, two clones, at each of them.
+    what both propose, two clones, at each of them; caution: of theirs (``networks.chooser``).
     """
 
     state_size: int
@@ -56,6 +56,7 @@ class Architecture:
     chooser: CriticSize | None = None
     speedup: tuple[float, ...] = ()
     paces: tuple[tuple[float, ...], ...] = ()
+    caution: float = 0.0
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
@@ -81,7 +82,9 @@ class Architecture:
         critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
         # The teacher is a clone: a deviation that is learned is the policy's alone.
         teacher = replace(self, learn_deviation=False).head(latent_size)
-        return PacedClone(teacher, critic, self.paces) if self.paces else Chooser(teacher, critic, self.speedup)
+        if self.paces:
+            return PacedClone(teacher, critic, self.paces, self.caution)
+        return Chooser(teacher, critic, self.speedup)
 
     def _single(self, latent_size: int) -> GaussianPolicy:
         return GaussianPolicy(

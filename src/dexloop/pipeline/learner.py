@@ -39,7 +39,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     if config.algorithm.pretrained:
         # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
         for key, episode in judge.episodes(run.rollouts):
-            learner.add(key, episode)
+            learner.add_rollout(key, episode)
     link = LearnerSide(run.episodes, run.policy)
     loop = LearnerLoop(learner, link, run.checkpoints, run.metrics, config.algorithm.pace)
     for trouble in loop.resume():
@@ -89,6 +89,7 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         teacher=load_agent(teachers[acts]).agent.head if acts in teachers else None,
         speedup=_factors(action, algorithm.speedup),
         paces=_all_factors(action, algorithm.paces) if acts == "best_pace" else (),
+        caution=algorithm.caution,
     )
 
 
