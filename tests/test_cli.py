@@ -149,6 +149,28 @@ def test_settings_that_a_resumed_run_would_not_heed_are_named(failing: Failing, 
     assert str(tiny_run) in line and "--algorithm.learner.batch, --seed would" in line
 
 
+@pytest.mark.parametrize(
+    ("flags", "named", "acts"),
+    [
+        (["--algorithm.regulariser.alpha=3"], "--algorithm.regulariser.alpha", "best_pace"),
+        (
+            ["--algorithm.learner.climb=0.3", "--algorithm.speedup=1.2", "--algorithm.learner.batch=8"],
+            "--algorithm.learner.climb, --algorithm.speedup",
+            "best_pace",
+        ),
+        (["--algorithm.caution=1", "--algorithm.acts=best_proposal"], "--algorithm.caution", "best_proposal"),
+        (["--algorithm.paces", "1", "1.2", "--train.take-over=scripted"], "--algorithm.paces", "best_proposal"),
+        (["--algorithm.speedup=1.2", "--algorithm.acts=mean"], "--algorithm.speedup", "mean"),
+    ],
+)
+def test_settings_that_nothing_would_heed_are_named(
+    failing: Failing, tmp_path: Path, flags: list[str], named: str, acts: str
+) -> None:
+    line = failing("record", "cup", "--out", tmp_path / "run", *tiny.FLAGS, *flags)
+    assert f"error: {named}: not heeded with --algorithm.acts {acts}" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_another_task_is_not_resumed(failing: Failing, tiny_run: Path) -> None:
     path = tiny_run / "config.json"
     path.write_text(path.read_text().replace('"task": "cup"', '"task": "saucer"'))

@@ -17,6 +17,7 @@ from dexloop.config import ClientSecurity, RunConfig, differing, read_config
 from dexloop.errors import DexloopError, unknown
 from dexloop.flags import flags_of_configurations
 from dexloop.pipeline import verbs
+from dexloop.pipeline.learner import how_it_acts, unheeded
 from dexloop.pipeline.rewards import OnlineLabels
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
@@ -119,6 +120,8 @@ def _beginning(work: Callable[[Run], None], summary: str, defaults: RunConfig) -
         run = verbs.begin(task, out, settings, resume=resume)
         if resume:
             _refuse_others(run, settings)
+        else:
+            _refuse_unheeded(settings, defaults)
         work(run)
 
     command.__doc__ = (command.__doc__ or "").format(summary=summary)
@@ -132,6 +135,18 @@ def _refuse_others(run: Run, settings: RunConfig) -> None:
         raise DexloopError(
             f"--resume: {run.directory.root} goes on with its own settings, and {', '.join(sorted(asked))} would not "
             "be heeded; leave it out, or begin another run with --out"
+        )
+
+
+def _refuse_unheeded(settings: RunConfig, defaults: RunConfig) -> None:
+    """Raise DexloopError for flags that would be ignored, since nobody acts in the way that heeds them."""
+    ignored = unheeded(settings, differing(defaults, settings))
+    if ignored:
+        acts = how_it_acts(settings)
+        raise DexloopError(
+            f"{', '.join(sorted(ignored))}: not heeded with --algorithm.acts {acts}"
+            + (", where the policy stays the clone; best_proposal has one that learns" if acts == "best_pace" else "")
+            + "; give another --algorithm.acts with it, or leave it out"
         )
 
 

@@ -13,13 +13,13 @@ import torch
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.algorithms.representation import RepresentationConfig
 from dexloop.algorithms.sac import ActorCriticConfig
-from dexloop.config import AlgorithmConfig, RunConfig, config_to_json
+from dexloop.config import AlgorithmConfig, RunConfig, config_to_json, left_out
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.replay import ReplayConfig
 from dexloop.errors import DexloopError
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.storage import load_agent, save_agent
-from dexloop.pipeline.learner import build_learner
+from dexloop.pipeline.learner import build_learner, unheeded
 from dexloop.pipeline.prior import pretrain
 from dexloop.rewards.classifier import SuccessClassifier
 from dexloop.rewards.storage import save_classifier
@@ -263,3 +263,24 @@ def test_crops_reach_the_learner_alone_and_are_reproducible(tmp_path: Path) -> N
     for run in (one, two):
         send(run, 30)
     assert train(one, config) == train(two, config)
+
+
+@pytest.mark.parametrize(
+    ("acts", "ignored"),
+    [
+        (
+            "best_pace",
+            "speedup regulariser.alpha regulariser.objective learner.actor-learning-rate learner.actor-value "
+            "learner.extraction learner.imitates learner.error learner.beta learner.climb learner.input-noise "
+            "learner.temperature learner.learn-temperature learner.target-entropy",
+        ),
+        ("best_proposal", "paces caution"),
+        ("mean", "paces caution speedup"),
+    ],
+)
+def test_what_only_other_ways_to_act_heed_is_known(tmp_path: Path, acts: str, ignored: str) -> None:
+    (tmp_path / "empty.json").write_text("{}")
+    config = replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts=acts))
+    flags = left_out(tmp_path / "empty.json", config)
+    assert "--algorithm.learner.batch" in flags
+    assert unheeded(config, flags) == {f"--algorithm.{name}" for name in ignored.split()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -24,6 +25,27 @@ from dexloop.runtime.learner import LearnerLoop
 from dexloop.runtime.link import LearnerSide
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.types import ActionSpec
+
+_LEARNING = ("mean", "best_proposal")
+_HEEDED_BY = MappingProxyType(
+    {
+        "--algorithm.paces": ("best_pace",),
+        "--algorithm.caution": ("best_pace",),
+        "--algorithm.speedup": ("best_proposal",),
+        "--algorithm.regulariser.": _LEARNING,
+        "--algorithm.learner.actor-": _LEARNING,
+        "--algorithm.learner.extraction": _LEARNING,
+        "--algorithm.learner.imitates": _LEARNING,
+        "--algorithm.learner.error": _LEARNING,
+        "--algorithm.learner.beta": _LEARNING,
+        "--algorithm.learner.climb": _LEARNING,
+        "--algorithm.learner.input-noise": _LEARNING,
+        "--algorithm.learner.temperature": _LEARNING,
+        "--algorithm.learner.learn-temperature": _LEARNING,
+        "--algorithm.learner.target-entropy": _LEARNING,
+    }
+)
+"""Which ways to act heed a flag, for those that not all do; by its name or what that begins with."""
 
 
 def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
@@ -99,6 +121,13 @@ def how_it_acts(config: RunConfig) -> Literal["mean", "best_proposal", "best_pac
     if acts != "auto":
         return acts
     return "best_pace" if config.train.take_over == "nobody" else "best_proposal"
+
+
+def unheeded(config: RunConfig, flags: Collection[str]) -> set[str]:
+    """Those of ``flags`` that only another way to act heeds than this configuration's."""
+    acts = how_it_acts(config)
+    mine = {flag: heeding for flag in flags for name, heeding in _HEEDED_BY.items() if flag.startswith(name)}
+    return {flag for flag, heeding in mine.items() if acts not in heeding}
 
 
 def _all_factors(action: ActionSpec, paces: Sequence[float]) -> tuple[tuple[float, ...], ...]:
