@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from dexloop.pipeline.rewards import OnlineLabels, labelled_episodes
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
 from dexloop.rewards.labelled import FrameLabel
-from dexloop.rewards.labels import Label
+from dexloop.rewards.labels import Label, Labels
 from dexloop.rewards.storage import load_classifier
 from dexloop.robot.config import GymConfig
 from dexloop.types import Observation, OperatorInput, Verdict
@@ -195,3 +196,20 @@ def test_a_classifier_that_is_there_is_trained_again_or_left_as_it_is(judged: Ru
     with pytest.raises(DexloopError, match=r"--online truth: no online episode of .*again has a person's verdict or"):
         verbs.train_reward(again, label=False, port=0, online="truth")
     assert digest(again.directory.classifier) == before
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_a_new_classifier_may_call_other_rollouts_successes(judged: Run, tmp_path: Path, learning: bool) -> None:
+    """So what the old one's had taught goes, unless the run has begun to learn from there."""
+    again = verbs.fork(judged, replace(judged.config, reward="classifier"), tmp_path / "again")
+    again.directory.classifier.unlink(missing_ok=True)
+    shutil.copy(again.directory.prior, again.directory.distilled)
+    if learning:
+        shutil.copytree(judged.directory.episodes, again.directory.episodes)
+    labels, demos = Labels(again.directory.labels), EpisodeDataset.open(again.directory.demos)
+    for index in demos.episodes:
+        labels.set(f"demos/{index}", Label(len(demos.episode(index)) - 2))
+    for index in EpisodeDataset.open(again.directory.rollouts).episodes:
+        labels.set(f"rollouts/{index}", Label(None))
+    again.train_reward()
+    assert again.directory.classifier.is_file() and again.directory.distilled.is_file() is learning
