@@ -117,11 +117,11 @@ def _beginning(work: Callable[[Run], None], summary: str, defaults: RunConfig) -
             resume: Go on with a run that was interrupted.
             settings: Everything else.
         """
+        if not resume:
+            _refuse_unheeded(settings, defaults)
         run = verbs.begin(task, out, settings, resume=resume)
         if resume:
             _refuse_others(run, settings)
-        else:
-            _refuse_unheeded(settings, defaults)
         work(run)
 
     command.__doc__ = (command.__doc__ or "").format(summary=summary)

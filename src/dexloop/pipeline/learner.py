@@ -126,8 +126,7 @@ def how_it_acts(config: RunConfig) -> Literal["mean", "best_proposal", "best_pac
 def unheeded(config: RunConfig, flags: Collection[str]) -> set[str]:
     """Those of ``flags`` that only another way to act heeds than this configuration's."""
     acts = how_it_acts(config)
-    mine = {flag: heeding for flag in flags for name, heeding in _HEEDED_BY.items() if flag.startswith(name)}
-    return {flag for flag, heeding in mine.items() if acts not in heeding}
+    return {f for f in flags for name, heeding in _HEEDED_BY.items() if f.startswith(name) and acts not in heeding}
 
 
 def _all_factors(action: ActionSpec, paces: Sequence[float]) -> tuple[tuple[float, ...], ...]:
