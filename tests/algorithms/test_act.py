@@ -98,7 +98,7 @@ def test_it_learns_a_handful_of_trajectories_by_heart() -> None:
     assert error.mean() < 0.08, "without having seen what followed, with z = 0"
 
 
-def clone(robot: str) -> StoredPolicy:
+def clone(robot: str, memory: int = 0) -> StoredPolicy:
     """An untrained clone whose standardisation fits the episodes of ``demonstrations``."""
     spec = SMALL_ROBOT if robot == "images" else HAND_ROBOT
     seen = spec.observation
@@ -109,6 +109,7 @@ def clone(robot: str) -> StoredPolicy:
         cameras=("top",) if robot == "images" else (),
         encoder=EncoderConfig(keypoints=3, width=4),
         ignored=(2,),
+        memory=memory,
     )
     torch.manual_seed(0)
     agent = architecture.build()
@@ -120,12 +121,14 @@ def demonstrations(robot: str) -> list[Episode]:
     return [make_episode(SMALL_ROBOT if robot == "images" else HAND_ROBOT, seed, 8) for seed in range(3)]
 
 
-@pytest.mark.parametrize(("robot", "parts"), [("images", (3, 6)), ("privileged", (25, 7))])
-def test_it_learns_on_the_clones_latents(robot: str, parts: tuple[int, ...]) -> None:
-    given = clone(robot)
+@pytest.mark.parametrize(
+    ("robot", "memory", "parts"), [("images", 0, (3, 6)), ("images", 5, (3, 6, 6)), ("privileged", 0, (25, 7))]
+)
+def test_it_learns_on_the_clones_latents(robot: str, memory: int, parts: tuple[int, ...]) -> None:
+    given = clone(robot, memory)
     before = given.agent.latent.fingerprint()
     agent, architecture = learn_act(given, demonstrations(robot), QUICK, seed=1)
-    assert architecture.parts == parts == latent_parts(given, parts[0])
+    assert architecture.parts == parts == latent_parts(given, parts[0]) and architecture.memory == memory
     assert architecture.ignored == (2,) and agent.network.seen[2] == 0.0 and agent.network.seen.sum() == sum(parts) - 1
     assert agent.latent.fingerprint() == before, "the encoder is the clone's and stays so"
     executed = np.concatenate([[t.executed for t in e.transitions] for e in demonstrations(robot)])

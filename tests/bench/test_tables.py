@@ -86,6 +86,8 @@ def test_a_study_has_the_cells_that_its_claim_needs() -> None:
     assert len(cells) - len(claimed) == 5 * 4 and len({c.name for c in cells}) == len(cells)
     by_clone = {c.policy: c.base for c in cells if c.config.record.rollouts_by == "clone"}
     assert by_clone.keys() == {"iborl_policy", "rlpd", "iborl_ablated", "iborl_paper"}
+    published = {c.policy for c in cells if c.config.representation.memory == 0}
+    assert published == by_clone.keys(), "the paper's methods see the present frame alone"
     assert not set(by_clone.values()) & {c.base for c in cells if c.config.record.rollouts_by == "act"}
     assert all(c.purpose is Purpose.TEST and c.config.train.runtime == "synchronous" for c in cells)
     for cell in cells:

@@ -130,6 +130,7 @@ def learn_act(
         ignored=given.ignored,
         transformer=config.transformer,
         decay=config.decay,
+        memory=given.memory,
     )
     agent = architecture.build(clone.agent.latent)
     chunks = gather_chunks(
@@ -142,8 +143,11 @@ def learn_act(
 
 
 def latent_parts(clone: StoredPolicy, proprio: int) -> tuple[int, ...]:
-    """The sizes of a latent's parts: proprioception, privileged state where it is seen, features of each camera."""
+    """The sizes of a latent's parts: proprioception, privileged state where it is seen, features of each camera,
+
+    and the mean of each camera's where it is remembered.
+    """
     privileged = clone.architecture.state_size - proprio
     encoder = clone.agent.latent.encoder
     cameras = () if encoder is None else (encoder.feature_size // len(encoder.cameras),) * len(encoder.cameras)
-    return (proprio, *((privileged,) if privileged else ()), *cameras)
+    return (proprio, *((privileged,) if privileged else ()), *cameras, *(cameras if clone.agent.latent.memory else ()))

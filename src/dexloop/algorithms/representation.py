@@ -32,6 +32,8 @@ class RepresentationConfig:
     crops: versions of each frame that online learning draws from, the first as it is and the others shifted as in the
     encoder's training; a batch draws one for each observation and, on its own, one for what followed it. The clone
     learns on frames as they are.
+    memory: horizon of the mean of image features that policies and critics see beside those of the present frame
+    [control steps], 0 for none (``networks.memory``).
     """
 
     updates: int = 1_500
@@ -44,6 +46,7 @@ class RepresentationConfig:
     reconstruction_weight: float = 1.0
     proprio_dropout: float = 0.3
     crops: int = 4
+    memory: int = 50
 
     def __post_init__(self) -> None:
         """Raise DexloopError for a value that cannot be meant."""
@@ -53,6 +56,8 @@ class RepresentationConfig:
             raise DexloopError(
                 f"--representation.reconstruction-weight must not be negative, got {self.reconstruction_weight}"
             )
+        if self.memory < 0:
+            raise DexloopError(f"--representation.memory must not be negative, got {self.memory}")
         if self.shift < 0:
             raise DexloopError(f"--representation.shift must not be negative, got {self.shift}")
 

@@ -25,7 +25,7 @@ _FORMAT = "dexloop-act-1"
 class ActArchitecture:
     """What it takes to build a chunking policy: the latent encoder as in ``storage.Architecture``, and its own parts.
 
-    parts, ignored: as of ``ActNetwork``. decay: m of the temporal ensemble.
+    parts, ignored: as of ``ActNetwork``. decay: m of the temporal ensemble. memory: as there.
     """
 
     state_size: int
@@ -37,12 +37,13 @@ class ActArchitecture:
     ignored: tuple[int, ...]
     transformer: TransformerConfig
     decay: float
+    memory: int = 0
 
     def build(self, latent: LatentEncoder | None = None) -> ChunkingAgent:
         """A policy with fresh weights, on ``latent`` where there is one already."""
         if latent is None:
             encoder = build_encoder(self.cameras, self.encoder) if self.cameras else None
-            latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged).eval()
+            latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged, memory=self.memory).eval()
         check_count(max(self.transformer.encoder_layers, self.transformer.decoder_layers), "layers")
         network = ActNetwork(self.parts, self.action_size, self.transformer, ignored=self.ignored)
         return ChunkingAgent(latent, network.eval(), self.decay)

@@ -19,17 +19,19 @@ class Agent:
         self.chooser = chooser
         self._critic = 0
         self._generator = torch.Generator()
+        self._memory = latent.remember()
 
     def reset(self, seed: int) -> None:
-        """What is explored is a function of the episode's seed."""
+        """Begin an episode; what is explored in it is a function of its seed."""
+        self._memory = self.latent.remember()
         self._generator.manual_seed(seed)
         if self.chooser is not None:
             self._critic = int(torch.randint(self.chooser.critic.members, (), generator=self._generator))
 
     @torch.no_grad()
     def act(self, observation: Observation, explore: bool) -> Proposal:
-        """The action (A,), or tanh of a draw around it."""
-        latent = self.latent.encode([observation])
+        """The action (A,), or tanh of a draw around it; to be asked once at every step, also while others drive."""
+        latent = self.latent.encode([observation], memory=self._memory)
         mean, log_deviation = self.head(latent)
         if self.chooser is not None:
             mean = unsquash(self.chooser.choose(latent, self.head, self._critic if explore else None))

@@ -47,13 +47,15 @@ class ChunkingAgent:
         self.latent = latent
         self.network = network
         self.ensemble = TemporalEnsemble(network.config.chunk, decay)
+        self._memory = latent.remember()
 
     def reset(self, seed: int) -> None:
         """Begin an episode."""
         self.ensemble.clear()
+        self._memory = self.latent.remember()
 
     @torch.no_grad()
     def act(self, observation: Observation, explore: bool) -> Proposal:
         """The action (A,) in [-1, 1] for now; to be asked once at every control step, also while others drive."""
-        chunk = self.network.chunk(self.latent.encode([observation]))[0]
+        chunk = self.network.chunk(self.latent.encode([observation], memory=self._memory))[0]
         return Proposal(action=self.ensemble.combine(chunk.numpy()))

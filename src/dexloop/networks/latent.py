@@ -1,4 +1,4 @@
-"""What the heads see of an observation: standardised proprioception, privileged state, image features."""
+"""What the heads see: standardised proprioception, privileged state, image features, and what those were."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dexloop.networks.encoders import random_shift
+from dexloop.networks.memory import FeatureMemory
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.types import Observation
 
@@ -21,23 +22,26 @@ _LATENT_VERSION = 1
 
 
 class LatentEncoder(nn.Module):
-    """Maps observations to latents (B, D): [proprioception, privileged state, image features].
+    """Maps observations to latents (B, D): [proprioception, privileged state, image features, their mean so far].
 
     Each entry is standardised by the mean and deviation that ``fit`` found, and clipped to ±5.
     With ``encoder`` the images are used, without it they are not; ``privileged`` tells whether the
-    simulation's state is. The whole module is frozen while a policy learns on its outputs.
+    simulation's state is. memory: the horizon of a ``FeatureMemory`` [control steps], 0 for none.
+    The whole module is frozen while a policy learns on its outputs.
     """
 
-    def __init__(self, state_size: int, encoder: ImageEncoder | None, *, privileged: bool) -> None:
+    def __init__(self, state_size: int, encoder: ImageEncoder | None, *, privileged: bool, memory: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         self.privileged = privileged
         self.state_size = state_size
-        self.size = state_size + (encoder.feature_size if encoder else 0)
+        self.memory = memory if encoder else 0
+        features = encoder.feature_size if encoder else 0
+        self.size = state_size + features * (2 if self.memory else 1)
         self.mean: Tensor
         self.deviation: Tensor
-        self.register_buffer("mean", torch.zeros(self.size))
-        self.register_buffer("deviation", torch.ones(self.size))
+        self.register_buffer("mean", torch.zeros(state_size + features))
+        self.register_buffer("deviation", torch.ones(state_size + features))
 
     def raw(
         self,
@@ -47,7 +51,7 @@ class LatentEncoder(nn.Module):
         generator: torch.Generator | None = None,
         chunk: int = 256,
     ) -> Tensor:
-        """Latents (B, D) before standardisation; images pass through in chunks to bound memory.
+        """Latents before standardisation, without a mean; images pass through in chunks to bound memory.
 
         shift, generator: move every image at random by up to so many pixels first, as ``random_shift`` does.
         """
@@ -73,17 +77,33 @@ class LatentEncoder(nn.Module):
         for entry in reach_zero:
             self.deviation[entry] = max(self.deviation[entry], abs(self.mean[entry]) / _LATENT_LIMIT)
 
+    def remember(self) -> FeatureMemory | None:
+        """The memory for an episode that begins, None for an encoder without one."""
+        return FeatureMemory(self.memory) if self.memory else None
+
     def encode(
-        self, observations: Sequence[Observation], *, shift: int = 0, generator: torch.Generator | None = None
+        self,
+        observations: Sequence[Observation],
+        *,
+        memory: FeatureMemory | None = None,
+        shift: int = 0,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Standardised latents (B, D), of images shifted at random where ``shift`` says so."""
+        """Standardised latents (T, D) of the next observations of an episode, in their order.
+
+        memory: what ``remember`` gave for this episode; None where these are its first. shift: move images at random
+        by up to so many pixels first.
+        """
         latents = (self.raw(observations, shift=shift, generator=generator) - self.mean) / self.deviation
-        return latents.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+        latents = latents.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+        memory = memory or self.remember()
+        return latents if memory is None else torch.cat([latents, memory.recall(latents[:, self.state_size :])], -1)
 
     def fingerprint(self) -> str:
         """A hash of all that latents depend on; those made under another one are not the same thing."""
         images = None if self.encoder is None else (self.encoder.cameras, self.encoder.config)
-        digest = hashlib.sha256(repr((_LATENT_VERSION, self.privileged, images)).encode())
+        how = (_LATENT_VERSION, self.privileged, images, *((self.memory,) if self.memory else ()))
+        digest = hashlib.sha256(repr(how).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())

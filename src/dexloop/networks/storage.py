@@ -40,7 +40,8 @@ class Architecture:
     members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
     that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
     which the chooser is offered every proposal again, or empty. paces: of such factors, for critics that choose among
-    what both propose, two clones, at each of them; caution: of theirs (``networks.chooser``).
+    what both propose, two clones, at each of them; caution: of theirs (``networks.chooser``). memory: of image features
+    (``networks.latent``).
     """
 
     state_size: int
@@ -57,11 +58,12 @@ class Architecture:
     speedup: tuple[float, ...] = ()
     paces: tuple[tuple[float, ...], ...] = ()
     caution: float = 0.0
+    memory: int = 0
 
     def build(self) -> Agent:
         """An agent with fresh weights."""
         encoder = build_encoder(self.cameras, self.encoder) if self.cameras else None
-        latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged)
+        latent = LatentEncoder(self.state_size, encoder, privileged=self.privileged, memory=self.memory)
         return Agent(latent.eval(), self.head(latent.size), self._chooser(latent.size))
 
     def head(self, latent_size: int) -> PolicyHead:

@@ -35,6 +35,7 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
         privileged=privileged,
         cameras=() if privileged else tuple(sorted(seen.cameras)),
         encoder=replace(config.encoder, weights=None),
+        memory=0 if privileged else config.representation.memory,
         members=config.cloning.members,
         standard_deviation=config.algorithm.exploration,
         learn_deviation=config.algorithm.learner.learn_temperature,
