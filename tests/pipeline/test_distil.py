@@ -85,7 +85,14 @@ def test_successful_rollouts_are_cloned_and_learning_begins_there(tmp_path: Path
     run.distil()
     assert run.directory.start == run.directory.distilled
     prior, start = load_agent(run.directory.prior), load_agent(run.directory.start)
-    assert start.architecture == prior.architecture
+    heads = len(prior.agent.head.heads)
+    assert start.architecture == replace(prior.architecture, members=2 * heads)
+    kept = zip(prior.agent.head.heads, start.agent.head.heads[:heads], strict=True)
+    assert all(
+        torch.equal(a, b) for one, other in kept for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )
+    taught = start.agent.head.heads[heads].state_dict()
+    assert any(not torch.equal(taught[key], value) for key, value in prior.agent.head.heads[0].state_dict().items())
     latents = zip(prior.agent.latent.state_dict().values(), start.agent.latent.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in latents), "critics and classifier see as before"
 
@@ -94,7 +101,6 @@ def test_successful_rollouts_are_cloned_and_learning_begins_there(tmp_path: Path
     first = load_agent(run.directory.policy).agent.head.state_dict()
     wanted = start.agent.head.state_dict()
     assert all(torch.equal(first[key], wanted[key]) for key in wanted)
-    assert any(not torch.equal(first[key], value) for key, value in prior.agent.head.state_dict().items())
 
     made = digest(run.directory.distilled)
     run.distil()

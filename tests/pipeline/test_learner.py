@@ -17,6 +17,7 @@ from dexloop.config import AlgorithmConfig, RunConfig, config_to_json, left_out
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.data.replay import ReplayConfig
 from dexloop.errors import DexloopError
+from dexloop.networks.agent import Agent
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.networks.storage import load_agent, save_agent
 from dexloop.pipeline.learner import build_learner, unheeded
@@ -213,22 +214,19 @@ def test_the_policy_learns_where_somebody_may_show_it_something(
     assert any(not torch.equal(value, clone[name]) for name, value in head.items()) is learns
 
 
-def test_critics_choose_between_the_clone_that_was_taught_and_that_of_the_demonstrations_alone(
-    run: RunDirectory,
-) -> None:
+def test_critics_choose_among_the_heads_of_the_clone_that_was_taught(run: RunDirectory) -> None:
     stored = load_agent(run.prior)
+    architecture = replace(stored.architecture, members=2 * stored.architecture.members)
     torch.manual_seed(1)
-    taught = stored.architecture.head(stored.agent.latent.size).state_dict()
-    plain = {name: value.clone() for name, value in stored.agent.head.state_dict().items()}
-    stored.agent.head.load_state_dict(taught)
-    save_agent(run.distilled, stored.agent, stored.architecture)
+    taught = Agent(stored.agent.latent, architecture.head(stored.agent.latent.size))
+    save_agent(run.distilled, taught, architecture)
     loop = build_learner(replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts="best_pace")), run)
     loop.turn()
     loop.publish()
     agent = load_agent(run.policy).agent
-    assert agent.chooser is not None
-    for made, wanted in ((agent.head, taught), (agent.chooser.teacher, plain)):
-        assert all(torch.equal(value, wanted[name]) for name, value in made.state_dict().items())
+    assert agent.chooser is not None and len(agent.head.heads) == architecture.members
+    wanted = taught.head.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in agent.head.state_dict().items())
 
 
 def test_the_steps_are_those_up_to_where_the_classifier_sees_success(run: RunDirectory) -> None:

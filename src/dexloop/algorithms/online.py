@@ -29,9 +29,9 @@ class OnlineLearner:
     copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
     proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
     speedup: factors (A,) with which they are offered every proposal again, or empty. paces: such factors for each pace
-    at which both, then two clones that stay as they are, are offered instead; or empty. caution: of the choice among
-    those, at first (``networks.chooser``). Critics have not seen what comes of another pace then and agree on too much,
-    all having learned from the same episodes.
+    at which those of the policy alone, then a clone that stays as it is, are offered instead; or empty. caution: of the
+    choice among those, at first (``networks.chooser``). Critics have not seen what comes of another pace then and agree
+    on too much, all having learned from the same episodes.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class OnlineLearner:
     def policy(self, version: int) -> bytes:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
         agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
-        if self._teacher is not None and not self.learner.warming_up:
+        if (self._paces or self._teacher is not None) and not self.learner.warming_up:
             config, critic = self.learner.config, self.learner.critic
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
             if self._paces:
                 caution = self._caution / (1 + (len(self._taken) - self._rollouts) / _FAMILIAR_EPISODES)
-                agent.chooser = PacedClone(self._teacher, critic, self._paces, caution)
+                agent.chooser = PacedClone(critic, self._paces, caution)
                 architecture = replace(architecture, chooser=size, paces=self._paces, caution=caution)
-            else:
+            elif self._teacher is not None:
                 agent.chooser = Chooser(self._teacher, critic, self._speedup)
                 architecture = replace(architecture, chooser=size, speedup=self._speedup)
         return agent_to_bytes(agent, architecture, version=version, steps=self.online_steps)

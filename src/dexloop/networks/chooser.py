@@ -47,21 +47,18 @@ class Chooser(nn.Module):
 
 
 class PacedClone(nn.Module):
-    """Takes what critics value most of all that two clones' heads propose, their means included, at several paces.
+    """Takes what critics value most of all that a clone's heads propose, their mean included, at several paces.
 
-    The policy stays one of them and the teacher is the other, of the demonstrations alone: where each is wrong differs.
-    What clones do is what succeeded, and what critics add is when to follow which head and how fast. That is one step
-    of improvement over the clone, which cannot forget what the clone can (cf. Brandfonbrener et al., arXiv 2106.08909).
+    The policy stays that clone. What its heads do is what succeeded, and what critics add is when to follow which of
+    them and how fast. That is one step of improvement over the clone, which cannot forget what the clone can (cf.
+    Brandfonbrener et al., arXiv 2106.08909).
 
     paces: factors (A,) for each, above 1 where an action is a velocity and 1 elsewhere; the first is the usual one.
     caution: standard deviations over critics by which what they promise must exceed what is usual.
     """
 
-    def __init__(
-        self, teacher: PolicyHead, critic: EnsembleCritic, paces: Sequence[Sequence[float]], caution: float
-    ) -> None:
+    def __init__(self, critic: EnsembleCritic, paces: Sequence[Sequence[float]], caution: float) -> None:
         super().__init__()
-        self.teacher = teacher
         self.critic = critic
         self.paces = torch.tensor(paces)
         self.caution = caution
@@ -73,13 +70,12 @@ class PacedClone(nn.Module):
         None for the mean advantage over the policy's mean at the usual pace, less ``caution`` times its standard
         deviation over critics: that stays what is done unless they agree on something better.
         """
-        own = _proposals(policy, latent)
-        each = torch.cat([*own, *_proposals(self.teacher, latent)])
+        each = torch.cat(_proposals(policy, latent))
         actions = (each * self.paces[:, None]).clamp(-1.0, 1.0).flatten(0, 1)
         values = self.critic(latent.expand(len(actions), -1), actions)
         if member is not None:
             return actions[values[member].argmax()][None]
-        advantage = values - values[:, len(own) - 1, None]
+        advantage = values - values[:, len(each) - 1, None]
         disagreement = advantage.std(0, correction=min(1, len(values) - 1))
         return actions[(advantage.mean(0) - self.caution * disagreement).argmax()][None]
 

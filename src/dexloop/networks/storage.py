@@ -40,8 +40,8 @@ class Architecture:
     members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
     that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
     which the chooser is offered every proposal again, or empty. paces: of such factors, for critics that choose among
-    what both propose, two clones, at each of them; caution: of theirs (``networks.chooser``). memory: of image features
-    (``networks.latent``).
+    what the policy alone proposes, a clone, at each of them; caution: of theirs (``networks.chooser``). memory: of
+    image features (``networks.latent``).
     """
 
     state_size: int
@@ -82,10 +82,10 @@ class Architecture:
             if len(factors) != self.action_size:
                 raise ValueError(f"{len(factors)} factors for {self.action_size} action dimensions")
         critic = EnsembleCritic(latent_size, self.action_size, size.members, size.width, close_up=size.close_up)
+        if self.paces:
+            return PacedClone(critic, self.paces, self.caution)
         # The teacher is a clone: a deviation that is learned is the policy's alone.
         teacher = replace(self, learn_deviation=False).head(latent_size)
-        if self.paces:
-            return PacedClone(teacher, critic, self.paces, self.caution)
         return Chooser(teacher, critic, self.speedup)
 
     def _single(self, latent_size: int) -> GaussianPolicy:

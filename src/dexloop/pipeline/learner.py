@@ -99,8 +99,6 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         learns_policy=learns_policy,
     )
     latents = _kept_latents(config, run, agent.latent)
-    # A policy that learns has what it began as beside it, one that stays the clone of the demonstrations alone.
-    teachers = {"best_proposal": run.start, "best_pace": run.prior}
     encoder = EpisodeEncoder(agent.latent, crops=crops, shift=config.representation.shift, kept=latents)
     return OnlineLearner(
         architecture,
@@ -108,7 +106,8 @@ def _empty_learner(config: RunConfig, run: RunDirectory, action: ActionSpec) -> 
         replay,
         actor_critic,
         copy_successes=algorithm.copy_successes,
-        teacher=load_agent(teachers[acts]).agent.head if acts in teachers else None,
+        # A policy that learns has what it began as beside it.
+        teacher=load_agent(run.start).agent.head if acts == "best_proposal" else None,
         speedup=_factors(action, algorithm.speedup),
         paces=_all_factors(action, algorithm.paces) if acts == "best_pace" else (),
         caution=algorithm.caution,

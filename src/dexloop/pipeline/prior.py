@@ -17,6 +17,7 @@ from dexloop.data.replay import Replay, ReplayConfig
 from dexloop.networks.act_storage import ActArchitecture
 from dexloop.networks.agent import Agent
 from dexloop.networks.chunks import ChunkingAgent
+from dexloop.networks.policies import PolicyEnsemble
 from dexloop.networks.pretrained import PretrainedEncoder, load_backbone
 from dexloop.networks.resnet import ResNetTrunk
 from dexloop.networks.storage import Architecture, StoredPolicy
@@ -93,16 +94,18 @@ def learn_chunks(
     return learned
 
 
-def distil(config: RunConfig, clone: StoredPolicy, episodes: Sequence[Episode]) -> Agent:
-    """Clone once more, on the clone's encoder: these episodes, each up to its success.
+def distil(config: RunConfig, clone: StoredPolicy, episodes: Sequence[Episode]) -> tuple[Agent, Architecture]:
+    """The clone with as many heads again, which clone these episodes, each up to its success, on the same encoder.
 
     A policy that does one thing after the other without hesitating, and succeeds where the clone does not, leaves
-    examples that are easier to imitate than a person's (policy distillation, arXiv 1511.06295, by its rollouts).
+    examples that are easier to imitate than a person's (policy distillation, arXiv 1511.06295, by its rollouts). Where
+    it is the worse of the two the clone's own heads are still there: the mean of all is about as good as the better.
     """
     torch.manual_seed(config.seed)
-    agent = Agent(clone.agent.latent, clone.architecture.head(clone.agent.latent.size))
-    _fit_head(config, agent, clone.architecture.action_size, episodes)
-    return agent
+    taught = Agent(clone.agent.latent, clone.architecture.head(clone.agent.latent.size))
+    _fit_head(config, taught, clone.architecture.action_size, episodes)
+    heads = [*clone.agent.head.heads, *taught.head.heads]
+    return Agent(clone.agent.latent, PolicyEnsemble(heads)), replace(clone.architecture, members=len(heads))
 
 
 def _fit_head(config: RunConfig, agent: Agent, action_size: int, episodes: Sequence[Episode]) -> None:

@@ -148,7 +148,7 @@ class Run:
         )
 
     def distil(self) -> None:
-        """The clone of demonstrations and of the rollouts that succeeded, where a chunking policy made those.
+        """The clone, and one of the rollouts that succeeded as well, as one policy, where a chunking policy made those.
 
         What has begun to learn online goes on from where it began.
         """
@@ -164,8 +164,8 @@ class Run:
             return
         stored = load_agent(directory.prior)
         with all_cores():
-            agent = distil(self.config, stored, [*episodes_of(self._demonstrations()), *good])
-        save_agent(directory.distilled, agent, stored.architecture, seed=self.config.seed)
+            taught = distil(self.config, stored, [*episodes_of(self._demonstrations()), *good])
+        save_agent(directory.distilled, *taught, seed=self.config.seed)
 
     def train(self) -> None:
         """Online improvement within the budget of robot minutes."""
