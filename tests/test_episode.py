@@ -13,7 +13,7 @@ from dexloop.gates.human import HumanGate
 from dexloop.operators.idle import StillPolicy
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.robot.gym import GymRobot, open_gym
-from dexloop.types import HANDS_OFF, Decision, Episode, OperatorInput, Proposal, Transition, Verdict
+from dexloop.types import HANDS_OFF, Decision, Episode, Observation, OperatorInput, Proposal, Transition, Verdict
 from tests.lift import GRASPED, UP, Constant, Script, lift
 
 
@@ -168,6 +168,30 @@ def test_holding_costs_robot_time_but_no_step() -> None:
     assert env.held == 20 and env.steps == len(episode) == 4  # more pauses than the deadline has steps
     assert episode.success and episode.operator_steps == 0
     assert episode.robot_seconds == pytest.approx(24 / 10 + 2.0)
+
+
+class Counting(Constant):
+    """Remembers what it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, 1.0)
+        self.asked: list[Observation] = []
+
+    def act(self, observation: Observation, explore: bool) -> Proposal:
+        self.asked.append(observation)
+        return super().act(observation, explore)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_policy_is_not_asked_during_a_pause_and_sees_what_is_there_after_it(before: int) -> None:
+    """What remembers the pictures of an episode would remember nothing else after a long one."""
+    _, robot = lift()
+    policy = Counting()
+    script = Script(*[HANDS_OFF] * before, *[OperatorInput(pause=True)] * 20)
+    episode = run(robot, policy, operator=script)
+    acted = [id(t.observation) for t in episode.transitions]
+    assert len(episode) == 4 and [id(o) for o in policy.asked if id(o) in acted] == acted
+    assert len(policy.asked) == 4 + (1 - before), "only one that begins with a pause is asked once more"
 
 
 def test_a_robot_that_cannot_hold_says_so() -> None:

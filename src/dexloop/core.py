@@ -67,7 +67,10 @@ class Policy(Protocol):
     def reset(self, seed: int) -> None: ...
 
     def act(self, observation: Observation, explore: bool) -> Proposal:
-        """The action for this observation: the mean, or with exploration noise when ``explore``."""
+        """The action for this observation: the mean, or with exploration noise when ``explore``.
+
+        Asked once in every control step, also while an operator drives, but not during a pause.
+        """
         ...
 
 

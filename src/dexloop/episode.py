@@ -10,7 +10,7 @@ import numpy as np
 
 from dexloop.core import Gate, Listener, Operator, Policy, RewardModel, Robot
 from dexloop.errors import DexloopError, RobotFault
-from dexloop.types import HANDS_OFF, Episode, Observation, Transition, Verdict
+from dexloop.types import HANDS_OFF, Episode, Observation, Proposal, Transition, Verdict
 
 
 def run_episode(
@@ -49,9 +49,12 @@ def run_episode(
     fault: str | None = None
     verdict: Verdict | None = None
     held_steps, tail, over = 0, tail_steps, False
+    proposal: Proposal | None = None
     while not over:
-        proposal = policy.act(observation, explore)
         operator_input = operator.poll(observation, asked) if operator else HANDS_OFF
+        # Of a pause a policy shall remember nothing: what it learns from has none.
+        if proposal is None or not operator_input.pause:
+            proposal = policy.act(observation, explore)
         decision = gate.decide(proposal, operator_input)
         asked = decision.ask
         stop = stop or operator_input.stop
