@@ -139,6 +139,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         ({"state_size": 10_000_000}, "describes other tensors"),
         ({"members": 10**9}, "1000000000 heads, where 1 to 200 can be"),
         ({"members": 0}, "0 heads"),
+        ({"memory": -1}, "a memory of -1 frames"),
         ({"chooser": CriticSize(10**9, 16, close_up=False)}, "1000000000 critics"),
         ({"chooser": CriticSize(2, 20_000, close_up=False)}, "describes other tensors"),
         ({"chooser": CriticSize(2, 16, close_up=False), "paces": ((1.0, 1.0),) * 1_000}, "1000 paces"),

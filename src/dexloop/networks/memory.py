@@ -15,7 +15,9 @@ class FeatureMemory:
     """
 
     def __init__(self, horizon: int) -> None:
-        """horizon: of the mean [control steps]."""
+        """horizon: of the mean [control steps]; raises ValueError where it is not at least one."""
+        if not horizon >= 1:
+            raise ValueError(f"a memory of {horizon} frames")
         self._keep = 1.0 - 1.0 / horizon
         self._total: Tensor | None = None
         self._weight = 0.0
