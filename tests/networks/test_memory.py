@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from dexloop.networks.act_storage import load_act, save_act
 from dexloop.networks.encoders import EncoderConfig, KeypointEncoder
 from dexloop.networks.latent import LatentEncoder
 from dexloop.networks.memory import FeatureMemory
-from dexloop.networks.storage import Architecture, agent_to_bytes, load_agent, save_agent
-from tests.data.samples import SMALL_ROBOT, observations
+from dexloop.networks.storage import agent_to_bytes, load_agent, save_agent
+from dexloop.pipeline.prior import architecture_of
+from dexloop.presets import PRESETS
+from tests.data.samples import HAND_ROBOT, SMALL_ROBOT, observations
 from tests.networks.test_act import SMALL as SMALL_ACT
 from tests.networks.test_act import agent as chunking_agent
 from tests.networks.test_storage import SMALL, agent
@@ -70,9 +73,12 @@ def test_an_episode_goes_on_from_its_memory() -> None:
     assert not torch.allclose(made.encode(seen[3:])[:, 9:], made.encode(seen)[3:, 9:])
 
 
-def test_without_pictures_there_is_nothing_to_remember() -> None:
-    assert LatentEncoder(3, None, privileged=False, memory=4).remember() is None
-    assert LatentEncoder(3, None, privileged=False, memory=4).size == 3
+@pytest.mark.parametrize("observation", ["images", "privileged"])
+def test_only_a_policy_that_sees_pictures_remembers(observation: Literal["images", "privileged"]) -> None:
+    config = replace(PRESETS["smoke"], observation=observation)
+    made = architecture_of(config, SMALL_ROBOT if observation == "images" else HAND_ROBOT)
+    assert made.memory == (config.representation.memory if observation == "images" else 0)
+    assert config.representation.memory > 0
 
 
 def acted(policy: Policy, *, reset: bool = True) -> list[list[float]]:
@@ -102,12 +108,11 @@ def test_policies_read_back_remember_as_long(tmp_path: Path) -> None:
     assert read.architecture == remembering and acted(read.agent) == acted(chunks)
 
 
-@pytest.mark.parametrize("architecture", [SMALL])
-def test_a_policy_of_before_there_was_a_memory_has_none(tmp_path: Path, architecture: Architecture) -> None:
-    whole = agent_to_bytes(agent(), architecture)
+def test_a_policy_of_before_there_was_a_memory_has_none(tmp_path: Path) -> None:
+    whole = agent_to_bytes(agent(), SMALL)
     (length,) = struct.unpack("<Q", whole[:8])
     header = whole[8 : 8 + length].replace(b', \\"memory\\": 0', b"")
     assert len(header) < length
     (tmp_path / "old.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + whole[8 + length :])
     stored = load_agent(tmp_path / "old.safetensors")
-    assert stored.architecture == architecture and acted(stored.agent) == acted(agent())
+    assert stored.architecture == SMALL and acted(stored.agent) == acted(agent())

@@ -101,7 +101,7 @@ class OnlineLearner:
     def policy(self, version: int) -> bytes:
         """The present policy as a file's content; its facts say how many online steps it could learn from."""
         agent, architecture = Agent(self.encoder.latent, self.learner.policy), self.architecture
-        if (self._paces or self._teacher is not None) and not self.learner.warming_up:
+        if not self.learner.warming_up:
             config, critic = self.learner.config, self.learner.critic
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
             if self._paces:

@@ -35,9 +35,9 @@ class LatentEncoder(nn.Module):
         self.encoder = encoder
         self.privileged = privileged
         self.state_size = state_size
-        self.memory = memory if encoder else 0
+        self.memory = memory
         features = encoder.feature_size if encoder else 0
-        self.size = state_size + features * (2 if self.memory else 1)
+        self.size = state_size + features * (2 if memory else 1)
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(state_size + features))

@@ -29,14 +29,15 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
     """The networks of a run's policies."""
     seen = spec.observation
     privileged = config.observation == "privileged"
+    cameras = () if privileged else tuple(sorted(seen.cameras))
     hidden = config.cloning.policy_ignores
     return Architecture(
         state_size=seen.proprio + (seen.privileged if privileged else 0),
         action_size=spec.action.size,
         privileged=privileged,
-        cameras=() if privileged else tuple(sorted(seen.cameras)),
+        cameras=cameras,
         encoder=replace(config.encoder, weights=None),
-        memory=0 if privileged else config.representation.memory,
+        memory=config.representation.memory if cameras else 0,
         members=config.cloning.members,
         standard_deviation=config.algorithm.exploration,
         learn_deviation=config.algorithm.learner.learn_temperature,
