@@ -2,7 +2,7 @@
 
 python examples/train.py [ROBOT_MINUTES] [FOLDER]
 
-With 10 robot minutes it takes some minutes on one core.
+With 20 robot minutes it takes about a quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dexloop.presets import PRESETS
 
 
 def settings(robot_minutes: float) -> RunConfig:
-    """The demo's settings, or the smallest ones that run for a budget below three minutes."""
-    start = PRESETS["demo" if robot_minutes >= 3 else "smoke"]
+    """The demo's settings, or the smallest ones that run for a budget that the demo's rollouts alone would spend."""
+    start = PRESETS["demo" if robot_minutes >= 10 else "smoke"]
     train = TrainConfig(robot_minutes=robot_minutes, runtime="synchronous")
     return replace(start, observation="privileged", reward="simulation", train=train)
 
@@ -30,6 +30,7 @@ def main(robot_minutes: float, folder: Path) -> None:
     run.pretrain()
     clone = run.evaluate("bc", load_agent(run.directory.prior).agent, robot_minutes=0.0)
     run.collect_rollouts()
+    run.distil()
     run.train()
     trained = run.evaluate("iborl", load_agent(run.directory.policy).agent, run.robot_minutes())
     print(f"clone {clone.successes}/{clone.trials}, trained {trained.successes}/{trained.trials}")
@@ -37,4 +38,4 @@ def main(robot_minutes: float, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0, Path(sys.argv[2] if len(sys.argv) > 2 else "trained"))
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 20.0, Path(sys.argv[2] if len(sys.argv) > 2 else "trained"))

@@ -60,6 +60,11 @@ def test_a_robot_of_another_kind_is_refused(failing: Failing, tiny_run: Path, fa
     assert entries(tiny_run) == before
 
 
+def test_a_person_judges_at_the_keyboard_whoever_demonstrated(failing: Failing, tiny_run: Path, robot: str) -> None:
+    line = failing("evaluate", tiny_run, "--robot", robot, "--judge", "person", "--trials", "1")
+    assert "keyboard needs a terminal" in line
+
+
 def test_flags_that_do_not_go_together_are_named(failing: Failing, tiny_run: Path) -> None:
     assert "--blank" in failing("evaluate", tiny_run, "--robot", "sim", "--blank")
     assert "--judge" in failing("evaluate", tiny_run, "--judge", "person")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "dexloop"
 
 # What the `train` extra adds; the robot's computer has none of it.
-EXTRA = ("torch", "safetensors", "matplotlib", "jinja2", "tensorboard")
+EXTRA = ("torch", "safetensors", "matplotlib", "jinja2")
 WITHOUT_EXTRAS = ("sim", "robot", "operators", "gates")
 LONE_MODULES = ("types", "core", "episode", "errors", "seeds", "doctor", "rewards.environment")
 

@@ -44,6 +44,13 @@ def test_a_report_says_where_it_is(tiny_run: Path, capsys: pytest.CaptureFixture
     assert (tiny_run / "report.html").stat().st_size > 0
 
 
+def test_training_says_where_the_budget_is_spent_already(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tiny.reported_episodes(tiny_run)
+    assert main(["train", str(tiny_run), "--resume", "--robot-minutes", "0.1"]) == 0
+    assert "no online episode: " in capsys.readouterr().err
+    assert tiny.reported_episodes(tiny_run) == before
+
+
 def test_every_part_of_the_run_directory_is_there(finished_run: Path) -> None:
     """Other programs read these names."""
     for name in (

@@ -209,8 +209,8 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
             trials: How many trials each; the run's own number without it.
             blank: Also evaluate the policy on blank images, as a control.
             robot: Another robot than the run's to evaluate on: sim, gym:ID or grpc://HOST:PORT.
-            judge: With --robot, whose word success is. Without it the simulation's where there is one, else the
-                classifier's of the run, else a person's.
+            judge: With --robot, who decides what success is. Without it the simulation where there is one, else the
+                run's classifier, else a person at the keyboard.
         """
         if robot is not None:
             if blank:
@@ -230,7 +230,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         verbs.report(verbs.open_run(run))
 
     def replay(run: RunPath, episode: int = 0, dataset: str = "demos", out: File = None) -> None:
-        """Write a recorded episode as a video, and execute its actions again in the simulation.
+        """Write a recorded episode as a video, and execute its actions again where that moves no real robot.
 
         Args:
             run: The run directory.

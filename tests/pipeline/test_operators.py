@@ -18,7 +18,7 @@ from dexloop.errors import DexloopError
 from dexloop.operators.judge import JudgingOperator
 from dexloop.operators.keyboard import KeyboardOperator
 from dexloop.operators.patient import PatientOperator
-from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over
+from dexloop.pipeline.operators import opened_judge, opened_operator, opened_take_over, with_person_as_judge
 from dexloop.types import HANDS_OFF, Observation, RobotSpec
 from tests.lift import GRASPED, Script, lift
 
@@ -104,6 +104,15 @@ def test_a_program_without_a_word_cannot_judge(settings: RunConfig, flag: str) -
     for opened in (opened_take_over, opened_judge):
         with pytest.raises(DexloopError, match=f"{flag} never says whether"), opened(settings, SPEC):
             pass
+
+
+@pytest.mark.parametrize("programs", [("nobody", "scripted"), ("nobody", "made.safetensors"), ("scripted", "keyboard")])
+def test_a_person_judges_in_the_place_of_a_program(terminal: int, programs: tuple[str, str]) -> None:
+    take_over, demonstrator = programs
+    with opened_judge(with_person_as_judge(config(take_over, operator=demonstrator)), SPEC) as operator:
+        assert isinstance(operator, JudgingOperator)
+    own = config(f"{__name__}:make_operator", operator="scripted")
+    assert with_person_as_judge(own) is own, "it may have verdicts"
 
 
 @pytest.mark.parametrize(

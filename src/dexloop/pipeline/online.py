@@ -68,6 +68,16 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
     )
 
 
+def _say_if_spent(actor: Actor, config: RunConfig) -> None:
+    """Rollouts count, so that a small budget can be spent before anything is learned."""
+    spent, budget = actor.robot_seconds / 60, config.train.robot_minutes
+    if spent >= budget:
+        say(
+            f"no online episode: {spent:.1f} robot minutes are spent, rollouts counted, of --robot-minutes {budget:g}; "
+            "give more to learn more"
+        )
+
+
 def _load_policy(path: Path) -> tuple[Policy, int]:
     stored = load_agent(path)
     return stored.agent, int(stored.facts["version"])
@@ -93,6 +103,7 @@ def train_synchronously(config: RunConfig, run: RunDirectory, robot: Robot, oper
     loop = build_learner(config, run)
     loop.publish()
     actor = build_actor(config, run, robot, operator)
+    _say_if_spent(actor, config)
     shown = TrainingBar(config)
     try:
         with shown.bar:
@@ -127,6 +138,7 @@ def train_in_processes(config: RunConfig, run: RunDirectory, robot: Robot, opera
         while not learner.is_ready(patience=0.2):
             _require_alive(process.exitcode, run)
         actor = build_actor(config, run, robot, operator)
+        _say_if_spent(actor, config)
         # The garbage collector would take two control periods and more to look at all that torch leaves alive.
         gc.collect()
         gc.freeze()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from dexloop.pipeline.robots import GRPC, find_modules_here, sim_config
 from dexloop.types import RobotSpec
 
 _NOBODY = "nobody"
+_SCRIPTED = "scripted"
+_POLICY_FILE = ".safetensors"
 
 
 @contextmanager
@@ -77,6 +80,14 @@ def opened_judge(config: RunConfig, spec: RobotSpec) -> Generator[Operator, None
         _close(operator)
 
 
+def with_person_as_judge(config: RunConfig) -> RunConfig:
+    """The same with somebody at the keyboard as ``opened_judge`` where its operator is a program that never judges."""
+    name, _ = _judge_name(config)
+    if name != _SCRIPTED and not name.endswith(_POLICY_FILE):
+        return config
+    return replace(config, operator="keyboard", train=replace(config.train, take_over=_NOBODY))
+
+
 def _judge_name(config: RunConfig) -> tuple[str, str]:
     """Who judges, and the flag that names them."""
     taking_over = config.train.take_over
@@ -107,11 +118,11 @@ def _operator(config: RunConfig, spec: RobotSpec, name: str, flag: str, role: Ro
         # Before anything is recorded, and not at the first episode.
         keyboard.require_terminal()
         return keyboard
-    if name.endswith(".safetensors"):
+    if name.endswith(_POLICY_FILE):
         return PolicyOperator(_stored_policy(Path(name), spec, flag))
     if ":" in name:
         return _imported_operator(name, spec, flag)
-    if name != "scripted":
+    if name != _SCRIPTED:
         raise DexloopError(f"{flag} {name}: give scripted, keyboard, module:function or a .safetensors file")
     served = config.robot.startswith(GRPC) and spec.observation.privileged > 0
     if config.robot != "sim" and not served:

@@ -11,6 +11,7 @@ from dexloop.data.dataset import EpisodeDataset
 from dexloop.episode import run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
+from dexloop.pipeline.robots import GRPC
 from dexloop.pipeline.run import Run
 from dexloop.progress import say
 from dexloop.report.video import side_by_side, write_video
@@ -68,7 +69,8 @@ class RecordedActions:
 def replay_episode(run: Run, dataset: str, number: int, out: Path | None) -> None:
     """Write a recorded episode as a video, and do its actions again from the same seed.
 
-    Raises DexloopError when there is no such dataset or episode.
+    Not on a served robot that is no simulation: there the object lies elsewhere, and nobody may be looking. Raises
+    DexloopError when there is no such dataset or episode.
     """
     folder = run.directory.root / dataset
     if dataset not in ("demos", "rollouts", "episodes") or not folder.is_dir():
@@ -82,6 +84,9 @@ def replay_episode(run: Run, dataset: str, number: int, out: Path | None) -> Non
         path = out or run.directory.videos / f"{dataset}-{number}.mp4"
         write_episode(path, episode, run)
         say(f"video: {path}")
+    if run.config.robot.startswith(GRPC) and not run.robot.spec.observation.privileged:
+        say(f"not done again: {run.robot.spec.name} may be a real robot")
+        return
     again = run_episode(
         run.robot,
         RecordedActions(episode),

@@ -19,7 +19,7 @@ from dexloop.networks.storage import load_agent
 from dexloop.pipeline.blank import BlankImages
 from dexloop.pipeline.evaluate import JudgedBy
 from dexloop.pipeline.labelling import label_run
-from dexloop.pipeline.operators import opened_take_over
+from dexloop.pipeline.operators import opened_take_over, with_person_as_judge
 from dexloop.pipeline.prior import require_backbone
 from dexloop.pipeline.record import rollout_seconds
 from dexloop.pipeline.rewards import OnlineLabels
@@ -187,9 +187,9 @@ def evaluate_elsewhere(
 ) -> None:
     """Clone and trained policy of the run at ``path``, as far as they are there, on another robot than the run's.
 
-    judge: whose word success is; None for the robot's own where it shows its state, as simulations do, else for the
-    run's classifier, and for a person where there is none. Raises DexloopError where the robot is not of the kind that
-    the run's demonstrations are from.
+    judge: who decides what success is; None for the robot where it shows its state, as simulations do, else for the
+    run's classifier, and for a person where there is none. The person sits at the keyboard where the run's operator is
+    a program. Raises DexloopError where the robot is not of the kind that the run's demonstrations are from.
     """
     directory = RunDirectory(path)
     directory.check_format()
@@ -200,6 +200,8 @@ def evaluate_elsewhere(
     check_same_kind(EpisodeDataset.open(directory.demos).spec, target.robot.spec, config.observation)
     silent: JudgedBy = "classifier" if directory.classifier.is_file() else "person"
     target.judge = judge or ("simulation" if target.robot.spec.observation.privileged else silent)
+    if target.judge == "person":
+        target.config = with_person_as_judge(config)
     for policy, (file, minutes) in _policies(target).items():
         name = f"{policy} on {target.robot.spec.name}"
         if not target.is_evaluated(name, file):
