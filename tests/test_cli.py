@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dexloop.cli import main
+from dexloop.config import read_config
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.runtime.metrics import read_metrics
 from dexloop.sim.tasks.base import task_names
@@ -88,10 +89,47 @@ def test_values_that_cannot_be_meant_are_refused_before_anything_is_made(
     assert not (tmp_path / "run").exists()
 
 
+def forget_clone(run: Path) -> None:
+    """And what was learned from it."""
+    for part in ("prior", "checkpoints"):
+        shutil.rmtree(run / part)
+
+
 @pytest.mark.parametrize("verb", ["pretrain", "reward", "train", "evaluate", "report", "replay"])
 def test_every_verb_names_a_place_without_a_run(failing: Failing, tmp_path: Path, verb: str) -> None:
     line = failing(verb, tmp_path / "none")
     assert str(tmp_path / "none") in line
+
+
+def test_a_report_needs_no_robot(tiny_run: Path) -> None:
+    config = tiny_run / "config.json"
+    config.write_text(config.read_text().replace('"robot": "sim"', '"robot": "grpc://127.0.0.1:1"'))
+    (tiny_run / "report.html").unlink()
+    assert main(["report", str(tiny_run)]) == 0
+    assert (tiny_run / "report.html").is_file()
+
+
+def test_a_clone_that_others_rest_on_is_not_made_anew(failing: Failing, tiny_run: Path) -> None:
+    (tiny_run / "prior" / "policy.safetensors").unlink()
+    assert "what was learned online rests on it" in failing("pretrain", tiny_run)
+    assert not (tiny_run / "prior" / "policy.safetensors").exists()
+
+
+def test_naming_the_runs_own_algorithm_changes_none_of_its_settings(tiny_run: Path) -> None:
+    before = read_config(tiny_run / "config.json").algorithm
+    assert main(["train", str(tiny_run), "--algorithm", "iborl", "--resume", "--robot-minutes", "0.1"]) == 0
+    assert read_config(tiny_run / "config.json").algorithm == before
+
+
+def test_a_policy_that_has_learned_goes_on_learning_when_nobody_takes_over_any_more(tiny_run: Path) -> None:
+    for take_over, acts in (("nobody", "auto"), ("scripted", "auto"), ("nobody", "best_proposal")):
+        assert main(["train", str(tiny_run), "--resume", "--robot-minutes=0.1", f"--take-over={take_over}"]) == 0
+        assert read_config(tiny_run / "config.json").algorithm.acts == acts
+
+
+def test_a_classifier_that_is_not_there_cannot_judge(failing: Failing, tiny_run: Path) -> None:
+    line = failing("evaluate", tiny_run, "--robot", "sim", "--judge", "classifier")
+    assert "--judge classifier: " in line and "dexloop reward" in line
 
 
 def test_there_is_nothing_to_resume(failing: Failing, tmp_path: Path) -> None:
@@ -210,14 +248,14 @@ def test_an_unknown_algorithm_is_named_with_what_was_meant(failing: Failing, tin
 
 
 def test_evaluating_before_there_is_a_policy_says_so(failing: Failing, tiny_run: Path) -> None:
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     shutil.rmtree(tiny_run / "policy")
     line = failing("evaluate", tiny_run)
     assert str(tiny_run) in line and "policy" in line
 
 
 def test_training_before_there_is_a_clone_says_so(failing: Failing, tiny_run: Path, tmp_path: Path) -> None:
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     shutil.rmtree(tiny_run / "episodes")
     shutil.rmtree(tiny_run / "rollouts")
     for flags in ([], ["--resume"], ["--algorithm", "rlpd", "--out", tmp_path / "other"]):
@@ -242,7 +280,7 @@ def test_what_is_there_already_is_said_to_be(
 
 
 def test_cloning_without_demonstrations_says_so(failing: Failing, tiny_run: Path) -> None:
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     shutil.rmtree(tiny_run / "demos")
     line = failing("pretrain", tiny_run)
     assert str(tiny_run / "demos") in line and "dexloop record" in line
@@ -267,7 +305,7 @@ def test_a_classifier_without_pictures_is_refused(failing: Failing, tiny_run: Pa
 def test_a_truncated_episode_is_named_and_the_rest_is_used(tiny_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     broken = tiny_run / "demos/data/chunk-000/file-000.parquet"
     broken.write_bytes(broken.read_bytes()[:1000])
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     assert main(["pretrain", str(tiny_run)]) == 0
     err = capfd.readouterr().err
     assert [line for line in err.splitlines() if str(broken) in line and line.startswith("warning: ")], err
@@ -279,7 +317,7 @@ def test_a_truncated_episode_is_named_and_the_rest_is_used(tiny_run: Path, capfd
 def test_demonstrations_that_are_all_damaged_are_no_demonstrations(failing: Failing, tiny_run: Path) -> None:
     for broken in (tiny_run / "demos/data/chunk-000").iterdir():
         broken.write_bytes(broken.read_bytes()[:1000])
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     line = failing("pretrain", tiny_run)
     assert str(tiny_run / "demos") in line
 
@@ -306,7 +344,7 @@ def test_numbers_that_are_none_are_found_before_they_are_learned_from(failing: F
     column = table.schema.field("action")
     values = pa.array(actions.tolist(), column.type)
     pq.write_table(table.set_column(place, column, values), path)
-    shutil.rmtree(tiny_run / "prior")
+    forget_clone(tiny_run)
     assert str(path) in failing("pretrain", tiny_run)
     assert not (tiny_run / "prior").exists()
 

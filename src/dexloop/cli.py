@@ -227,7 +227,7 @@ def _commands(defaults: RunConfig) -> dict[str, Callable[..., None]]:
         Args:
             run: The run directory.
         """
-        verbs.report(verbs.open_run(run))
+        verbs.report(run)
 
     def replay(run: RunPath, episode: int = 0, dataset: str = "demos", out: File = None) -> None:
         """Write a recorded episode as a video, and execute its actions again where that moves no real robot.

@@ -27,8 +27,6 @@ from dexloop.runtime.learner import PaceConfig
 from dexloop.seeds import Purpose, episode_seed
 from dexloop.sim.config import SimConfig
 
-FORMAT = 1
-
 # Critics have seen nothing that is faster than this by far.
 _FASTEST = 3.0
 

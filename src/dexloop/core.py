@@ -2,8 +2,9 @@
 
     observation = robot.reset(seed)
     while not over:
+        said     = operator.poll(observation, asked)
         proposal = policy.act(observation, explore)
-        decision = gate.decide(proposal, operator.poll(observation, asked))
+        decision = gate.decide(proposal, said)
         step     = robot.step(the action of whoever drives)
         judgement = reward.judge(observation, step)
         listener.on_step(transition) for each listener

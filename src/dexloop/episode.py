@@ -49,11 +49,11 @@ def run_episode(
     fault: str | None = None
     verdict: Verdict | None = None
     held_steps, tail, over = 0, tail_steps, False
-    proposal: Proposal | None = None
+    proposal = Proposal(np.zeros(spec.action.size, np.float32))
     while not over:
         operator_input = operator.poll(observation, asked) if operator else HANDS_OFF
         # Of a pause a policy shall remember nothing: what it learns from has none.
-        if proposal is None or not operator_input.pause:
+        if not operator_input.pause:
             proposal = policy.act(observation, explore)
         decision = gate.decide(proposal, operator_input)
         asked = decision.ask

@@ -32,7 +32,16 @@ def test_one_that_is_in_time_is_left_alone() -> None:
     operator = PatientOperator(PolicyOperator(late), 5)
     episode = run_episode(robot, GRASPED, EnvironmentReward(), HumanGate(), seed=1, operator=operator)
     assert episode.success and episode.operator_steps == 0
-    assert late.seeds == [1] and late.explored == [], "it is told of the episode, and of nothing more"
+    assert late.seeds == [1]
+
+
+def test_a_policy_that_will_take_over_has_seen_the_whole_episode() -> None:
+    """It may remember what it saw."""
+    _, robot = lift()
+    watching = Constant(1.0, 1.0)
+    operator = PatientOperator(PolicyOperator(watching), 5)
+    episode = run_episode(robot, UP, EnvironmentReward(), HumanGate(), seed=1, operator=operator)
+    assert len(watching.explored) == len(episode) and episode.operator_steps == 1
 
 
 def test_a_request_for_help_ends_the_patience() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from dexloop.algorithms.act import ActConfig
 from dexloop.algorithms.bc import CloningConfig
 from dexloop.config import RecordConfig, RunConfig
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.errors import DexloopError
 from dexloop.networks.act_storage import load_act
 from dexloop.networks.storage import load_agent
 from dexloop.pipeline import verbs
@@ -144,11 +144,17 @@ def test_a_new_clone_is_not_mixed_with_what_the_old_one_taught(tmp_path: Path) -
     assert not run.directory.distilled.exists() and digest(run.directory.act) != old
 
 
-def test_a_run_without_its_chunking_policy_says_so(tmp_path: Path) -> None:
+def test_a_chunking_policy_that_is_missing_is_made_anew_where_rollouts_are(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", settings())
     run.directory.act.unlink()
-    with pytest.raises(DexloopError, match=r"act\.safetensors: no such ACT policy"):
-        run.collect_rollouts()
+    rolled_out(run, GENTLY)
+    run.collect_rollouts()
+    assert not run.directory.act.exists(), "its rollouts are there"
+    shutil.rmtree(run.directory.rollouts)
+    run.collect_rollouts()
+    assert (
+        run.directory.act.is_file() and len(EpisodeDataset.open(run.directory.rollouts)) == run.config.record.rollouts
+    )
 
 
 def test_the_clone_that_learning_begins_with_is_evaluated_at_its_price(tmp_path: Path) -> None:
@@ -159,5 +165,5 @@ def test_the_clone_that_learning_begins_with_is_evaluated_at_its_price(tmp_path:
     entries = {e["policy"]: e["robot_minutes"] for e in run.directory.read_json(run.directory.evaluation)}
     spent = round(rollout_seconds(run.directory.rollouts) / 60, 2)
     assert entries == {"demonstrations": 0.0, "bc": 0.0, "distilled": spent} and spent > 0
-    verbs.report(run)
+    verbs.report(run.directory.root)
     assert "Clone with ACT&#39;s rollouts" in run.directory.report.read_text()

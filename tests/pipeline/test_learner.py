@@ -214,6 +214,17 @@ def test_the_policy_learns_where_somebody_may_show_it_something(
     assert any(not torch.equal(value, clone[name]) for name, value in head.items()) is learns
 
 
+def test_a_policy_whose_noise_is_learned_can_be_read_beside_its_clone(tmp_path: Path) -> None:
+    learner = replace(CONFIG.algorithm.learner, learn_temperature=True, temperature=0.01)
+    config = replace(CONFIG, algorithm=replace(CONFIG.algorithm, acts="best_proposal", learner=learner))
+    run = made(tmp_path / "noisy", config)
+    loop = build_learner(config, run)
+    loop.turn()
+    loop.publish()
+    published = load_agent(run.policy)
+    assert published.architecture.learn_deviation and published.agent.chooser is not None
+
+
 def test_critics_choose_among_the_heads_of_the_clone_that_was_taught(run: RunDirectory) -> None:
     stored = load_agent(run.prior)
     architecture = replace(stored.architecture, members=2 * stored.architecture.members)

@@ -50,6 +50,12 @@ def test_a_classifier_needs_a_camera_and_a_person_does_not() -> None:
     assert open_robot(RunConfig(robot="gym:Own/Window-v0", reward="person")).spec.name == "lift"
 
 
+def test_a_classifier_needs_a_policy_with_pictures_on_any_robot() -> None:
+    for robot in ("sim", "gym:Own/Window-v0", "grpc://127.0.0.1:1"):
+        with pytest.raises(DexloopError, match="--observation privileged has no pictures"):
+            open_robot(RunConfig(robot=robot, observation="privileged"))
+
+
 def test_a_person_is_the_only_judge_where_they_are_the_reward() -> None:
     assert isinstance(recording_reward(RunConfig(reward="person")), PersonReward)
     assert isinstance(recording_reward(RunConfig(reward="classifier")), EnvironmentReward)

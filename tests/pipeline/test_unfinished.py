@@ -16,6 +16,7 @@ from dexloop.errors import DexloopError
 from dexloop.pipeline import verbs
 from dexloop.pipeline.run import Run
 from dexloop.presets import PRESETS
+from dexloop.robot.gym import GymRobot
 from dexloop.runtime.run_directory import RunDirectory
 from dexloop.seeds import Purpose, episode_seed
 from tests.lift import GRASPED, Lift, lift
@@ -122,3 +123,35 @@ def test_without_a_finished_trial_nothing_is_written(run: Run) -> None:
     with pytest.raises(DexloopError, match=r"after 0 of 12 trials; see to the robot$"):
         broken.evaluate("bc", GRASPED, 0.0, run.directory.prior)
     assert not run.directory.evaluation.exists()
+
+
+class Killed(Lift):
+    """Ends with Ctrl-C in the third episode."""
+
+    def reset(self, **options: Any) -> Any:
+        if len(self.seeds) == 2:
+            raise KeyboardInterrupt
+        return super().reset(**options)
+
+
+def test_what_was_finished_when_the_program_ended_is_kept(run: Run) -> None:
+    killed = Run(run.directory, CONFIG, GymRobot(Killed(), name="lift", task="lift-up"))
+    with pytest.raises(KeyboardInterrupt):
+        verbs.evaluate(killed, None, blank=False)
+    kept = entries(run)["bc"]
+    assert kept["trials"] == 2 and kept["unfinished"] == {"trials": 12, "why": "interrupted"}
+
+    mended, env = on(run)
+    verbs.evaluate(mended, None, blank=False)
+    assert env.seeds == [*TEST[2:12], *TEST[:12]]
+    assert entries(run)["bc"]["trials"] == 12 and "unfinished" not in entries(run)["bc"]
+
+
+def test_a_whole_evaluation_stays_until_another_is_as_long(run: Run) -> None:
+    file = run.directory.policy
+    on(run)[0].evaluate("iborl", GRASPED, 1.0, file)
+    before = run.directory.evaluation.read_bytes()
+    killed = Run(run.directory, CONFIG, GymRobot(Killed(), name="lift", task="lift-up"))
+    with pytest.raises(KeyboardInterrupt):
+        killed.evaluate("iborl", GRASPED, 1.0, file)
+    assert run.directory.evaluation.read_bytes() == before

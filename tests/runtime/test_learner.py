@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.errors import DexloopError
 from dexloop.runtime.learner import LearnerLoop, PaceConfig
 from dexloop.runtime.link import ActorSide, LearnerSide
 from dexloop.runtime.metrics import MetricsFile, read_metrics
@@ -146,3 +149,36 @@ def test_without_a_checkpoint_it_starts_at_the_beginning(tmp_path: Path) -> None
     learner = Counter()
     assert loop(tmp_path, PaceConfig(), learner).resume() == []
     assert learner.updates == 0
+
+
+class Diverging(Counter):
+    """Its loss is a number until the 20th update."""
+
+    def update(self) -> Mapping[str, float]:
+        super().update()
+        return {"critic_loss": float("nan") if self.updates > 20 else 1.0}
+
+
+def test_what_is_no_number_ends_learning_and_is_not_kept(tmp_path: Path) -> None:
+    driver = loop(tmp_path, PaceConfig(updates_per_step=10, log_every=10, checkpoint_every=10), Diverging())
+    send(tmp_path, 8)
+    driver.receive()
+    with pytest.raises(DexloopError, match="critic_loss is not finite after 30 critic updates"):
+        driver.turn()
+    driver.checkpoint()
+    sound = Diverging()
+    loop(tmp_path, PaceConfig(), sound).resume()
+    assert sound.updates == 20
+
+
+class Other(Counter):
+    """Of other networks."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        raise RuntimeError("size mismatch\nfor critic")
+
+
+def test_a_checkpoint_of_other_networks_is_named(tmp_path: Path) -> None:
+    loop(tmp_path, PaceConfig(), Counter()).checkpoint()
+    with pytest.raises(DexloopError, match=r"checkpoints does not fit .*\(size mismatch\); remove it"):
+        loop(tmp_path, PaceConfig(), Other()).resume()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dexloop.core import Operator
+from dexloop.operators.policy import PolicyOperator
 from dexloop.types import HANDS_OFF, Observation, OperatorInput
 
 
@@ -29,5 +30,8 @@ class PatientOperator:
             self._waited = self._steps
         if self._waited < self._steps:
             self._waited += 1
+            if isinstance(self._operator, PolicyOperator):
+                # It remembers what it saw, and is to have seen the whole episode when it takes over.
+                self._operator.poll(observation)
             return HANDS_OFF
         return self._operator.poll(observation, asked)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -89,11 +89,19 @@ def evaluate_in_run(
     name: str,
     judged_by: JudgedBy,
     earlier: Evaluation | None = None,
+    keep: Callable[[Evaluation], None] | None = None,
 ) -> Evaluation:
-    """The configured number of trials of ``policy``, with the classifier of this run; as ``evaluate_policy``."""
+    """The configured number of trials of ``policy``, with the classifier of this run; as ``evaluate_policy``.
+
+    Raises DexloopError where the classifier is to judge and the run has none.
+    """
     classifier = None
-    if config.reward == "classifier" and run.classifier.is_file():
-        classifier = training_reward(config, run, robot.spec)
+    if "classifier" in (judged_by, config.reward) and run.classifier.is_file():
+        classifier = training_reward(replace(config, reward="classifier"), run, robot.spec)
+    if judged_by == "classifier" and classifier is None:
+        raise DexloopError(
+            f"--judge classifier: {run.root} has none; give --judge person, or make one with: dexloop reward"
+        )
     with opened_judge(config, robot.spec) if judged_by == "person" else nullcontext() as person:
         return evaluate_policy(
             config,
@@ -104,6 +112,7 @@ def evaluate_in_run(
             classifier=classifier,
             person=person,
             earlier=earlier,
+            keep=keep,
             label=f"evaluate {name}",
         )
 
@@ -139,13 +148,14 @@ def evaluate_policy(
     classifier: RewardModel | None = None,
     person: Operator | None = None,
     earlier: Evaluation | None = None,
+    keep: Callable[[Evaluation], None] | None = None,
     label: str = "evaluation",
 ) -> Evaluation:
     """Run ``trials`` episodes and count.
 
     classifier: needed where it judges; where the simulation does it only watches. person: needed where they judge; a
     trial that they discard is done again, and one without their verdict has failed. earlier: the first of these trials,
-    where they are done already.
+    where they are done already. keep: is given the finished trials after each one that no fault ended.
     A trial that a fault ended counts as failed. Raises BrokenOff when several trials in a row were void and when
     the person stops, and ValueError where the judge is missing. What was void in the end is none of the finished
     trials: a robot that stays broken says nothing of the policy.
@@ -195,6 +205,8 @@ def evaluate_policy(
             done.append(_Trial(steps_to_success(episode), fault, reward.witness_fired != episode.success))
             silent = silent and episode.true_success is None and not episode.success
             found = counted()
+            if keep is not None and not fault:
+                keep(found)
             bar.update(found.trials, f"success {found.successes}/{found.trials}, judged by the {judged_by}")
     if silent:
         say(f"warning: {robot.spec.name} never said whether a trial succeeded; no success may mean no judge")

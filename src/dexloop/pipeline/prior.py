@@ -40,7 +40,6 @@ def architecture_of(config: RunConfig, spec: RobotSpec) -> Architecture:
         memory=config.representation.memory if cameras else 0,
         members=config.cloning.members,
         standard_deviation=config.algorithm.exploration,
-        learn_deviation=config.algorithm.learner.learn_temperature,
         # A foreign environment's names are "key.index": its "target_position.0" is a goal, not what was commanded.
         ignored=tuple(i for i, n in enumerate(seen.proprio_names) if n.startswith(hidden) and "." not in n),
     )

@@ -25,9 +25,9 @@ GRPC = "grpc://"
 
 def open_robot(config: RunConfig) -> Robot:
     """The robot of ``config.robot``: sim, gym:ID for a Gymnasium environment, or grpc://HOST:PORT for a controller."""
+    if config.reward == "classifier" and config.observation == "privileged":
+        raise DexloopError("--observation privileged has no pictures for a classifier; add --reward simulation")
     if config.robot == "sim":
-        if config.reward == "classifier" and config.observation == "privileged":
-            raise DexloopError("--observation privileged has no pictures for a classifier; add --reward simulation")
         return GymRobot(DexEnv(sim_config(config)), name="sim", task=config.task)
     if config.robot.startswith("gym:"):
         find_modules_here()

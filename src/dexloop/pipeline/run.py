@@ -85,6 +85,11 @@ class Run:
         """The clone, and the chunking policy where that makes the rollouts."""
         directory, config = self.directory, self.config
         if not directory.prior.is_file():
+            if directory.checkpoints.is_dir():
+                raise DexloopError(
+                    f"{directory.prior} is missing, and what was learned online rests on it; put it back, or remove "
+                    f"{directory.checkpoints} as well to learn anew from another clone"
+                )
             # What was made with another clone's encoder goes with it.
             directory.act.unlink(missing_ok=True)
             directory.distilled.unlink(missing_ok=True)
@@ -108,8 +113,12 @@ class Run:
 
         Where a chunking policy makes them it makes two for each clumsy one, which stays the clone's.
         """
+        made = self.directory.rollouts
+        if made.is_dir() and len(EpisodeDataset.open(made)) >= self.config.record.rollouts:
+            return
         agents: list[Policy] = [load_agent(self.directory.prior).agent]
         if self.config.record.rollouts_by == "act":
+            self.learn_act()
             agents = [load_act(self.directory.act).agent] * 2
         if self.config.record.rollout_noise > 0:
             clumsy = load_agent(self.directory.prior).agent
@@ -120,13 +129,15 @@ class Run:
         with person as judge:
             record_rollouts(self.config, self.robot, agents, rollouts, reward, judge).close()
 
-    def train_reward(self, online: OnlineLabels | None = None) -> None:
+    def train_reward(self, online: OnlineLabels | None = None, *, again: bool = False) -> None:
         """The reward classifier, measured on episodes it has not seen.
 
-        online: train it, again if it is there, from these online episodes as well. Raises DexloopError where no online
-        episode is one of them.
+        online: train it, again if it is there, from these online episodes as well. again: train it even if it is there,
+        from the same episodes; the old one stays until the new one is finished. Raises DexloopError where no online
+        episode is one of those asked for.
         """
-        if online is None and (self.config.reward != "classifier" or self.directory.classifier.is_file()):
+        there = self.directory.classifier.is_file() and not again
+        if online is None and (self.config.reward != "classifier" or there):
             return
         datasets = {"demos": self._demonstrations()}
         if self.directory.rollouts.is_dir():
@@ -137,11 +148,12 @@ class Run:
         with all_cores():
             classifier, report = train_reward(self.config, self.robot.spec, self._encoder(), [*episodes, *judged])
         facts = {} if online is None else {"online_episodes": len(judged)}
+        # The classifier's file last: it is what makes this stage a finished one.
+        self.directory.write_json(self.directory.reward / "metrics.json", {**asdict(report), **facts})
         save_classifier(self.directory.classifier, classifier, report.threshold)
         if not self.directory.episodes.is_dir():
             # It may call other rollouts successes.
             self.directory.distilled.unlink(missing_ok=True)
-        self.directory.write_json(self.directory.reward / "metrics.json", {**asdict(report), **facts})
         say(
             f"classifier: precision {report.precision:.3f}, recall {report.recall:.3f}, "
             f"{report.false_positives_per_failed_episode:.2f} false successes a failed episode (held out)"
@@ -181,22 +193,28 @@ class Run:
         """
         digest = None if file is None else digest_of(file, self.directory.classifier)
         earlier, judge = None, self.judge or who_judges(self.config, self.directory)
+        found = entry_of(self._evaluations(), name)
         if digest is not None:
-            found = entry_of(self._evaluations(), name)
             earlier = earlier_trials(found, digest, judge, self.config.trials)
         if earlier is not None:
             say(f"evaluate {name}: goes on after {earlier.trials} of {self.config.trials} trials")
-        steps = self.operator_steps() if robot_minutes else 0
+        steps = self.operator_steps() if file == self.directory.policy else 0
         facts = {} if digest is None else {"digest": digest}
+
+        def keep(done: Evaluation, why: str = "interrupted") -> None:
+            """Trials on a robot are dear: whatever ends the rest, these are on the disk."""
+            if not is_whole(found, digest, done.trials):
+                unfinished = {"trials": self.config.trials, "why": why}
+                self._add_evaluation(name, done, robot_minutes, steps, **facts, unfinished=unfinished)
+
         try:
-            result = evaluate_in_run(self.config, self.directory, self.robot, policy, name, judge, earlier)
+            result = evaluate_in_run(self.config, self.directory, self.robot, policy, name, judge, earlier, keep)
         except BrokenOff as broken:
             if broken.done.trials == 0:
                 raise
-            if is_whole(entry_of(self._evaluations(), name), digest, broken.done.trials):
+            if is_whole(found, digest, broken.done.trials):
                 raise DexloopError(f"{broken}; the earlier evaluation of the same policy stays") from None
-            unfinished = {"trials": self.config.trials, "why": str(broken)}
-            self._add_evaluation(name, broken.done, robot_minutes, steps, **facts, unfinished=unfinished)
+            keep(broken.done, str(broken))
             raise DexloopError(f"{broken}; they are kept, the same command goes on after them") from None
         self._add_evaluation(name, result, robot_minutes, steps, **facts)
         return result

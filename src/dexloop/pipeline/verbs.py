@@ -19,6 +19,7 @@ from dexloop.networks.storage import load_agent
 from dexloop.pipeline.blank import BlankImages
 from dexloop.pipeline.evaluate import JudgedBy
 from dexloop.pipeline.labelling import label_run
+from dexloop.pipeline.learner import how_it_acts
 from dexloop.pipeline.operators import opened_take_over, with_person_as_judge
 from dexloop.pipeline.prior import require_backbone
 from dexloop.pipeline.record import rollout_seconds
@@ -76,7 +77,7 @@ def run(target: Run) -> None:
     target.train()
     evaluate(target, None, blank=target.config.observation == "images" and target.config.sim.reset == "random")
     print_table(target)
-    report(target)
+    report(target.directory.root)
     minutes = target.config.train.robot_minutes
     say(f"to go on learning: dexloop train {target.directory.root} --resume --robot-minutes {2 * minutes:g}")
 
@@ -101,8 +102,7 @@ def train_reward(target: Run, *, label: bool, port: int, online: OnlineLabels | 
         target.collect_rollouts()
     if label:
         label_run(target, port)
-        target.directory.classifier.unlink(missing_ok=True)
-    target.train_reward(online)
+    target.train_reward(online, again=label)
 
 
 def _check_reward(target: Run, online: OnlineLabels | None) -> None:
@@ -137,7 +137,8 @@ def train(
             raise unknown("--algorithm", algorithm, ALGORITHMS)
         if out is None and algorithm != config.algorithm.name:
             raise DexloopError(f"--algorithm {algorithm}: {path} holds {config.algorithm.name}; name a new --out")
-        config = replace(config, algorithm=ALGORITHMS[algorithm])
+        if algorithm != config.algorithm.name:
+            config = replace(config, algorithm=ALGORITHMS[algorithm])
     if reward not in (None, config.reward):
         if out is None:
             raise DexloopError(f"--reward {reward}: {path} is judged by --reward {config.reward}; name a new --out")
@@ -148,6 +149,9 @@ def train(
         config = replace(config, train=replace(config.train, robot_minutes=robot_minutes))
     if take_over is not None:
         config = replace(config, train=replace(config.train, take_over=take_over))
+        if out is None and how_it_acts(source.config) == "best_proposal" and source.directory.checkpoints.is_dir():
+            # What has learned to act is no clone any more that critics could be told to follow.
+            config = replace(config, algorithm=replace(config.algorithm, acts="best_proposal"))
     if not source.directory.prior.is_file():
         raise DexloopError(f"{path} has no clone to start from; make one with: dexloop pretrain {path}")
     if out is None and source.directory.episodes.is_dir() and not resume:
@@ -226,10 +230,12 @@ def _policies(target: Run) -> dict[str, tuple[Path, float]]:
     return found
 
 
-def report(target: Run) -> None:
-    """Write the report of a run, and say where it is."""
-    build_report(target.directory.root)
-    say(f"report: {target.directory.report}")
+def report(path: Path) -> None:
+    """Write the report of the run at ``path``, and say where it is; needs no robot."""
+    directory = RunDirectory(path)
+    directory.check_format()
+    build_report(path)
+    say(f"report: {directory.report}")
 
 
 def replay(target: Run, dataset: str, episode: int, out: Path | None) -> None:

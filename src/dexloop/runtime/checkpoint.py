@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,11 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from dexloop.data.files import write_file
-from dexloop.errors import DexloopError
 
 _KEPT = 3
 
@@ -56,16 +53,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             tensors = safetensors.torch.load((candidate / "tensors.safetensors").read_bytes())
             return cast("dict[str, Any]", _fill(skeleton, tensors)), troubles
         except Exception as error:  # whatever is wrong with it, an older one may be sound
-            troubles.append(f"checkpoint {candidate} is damaged ({error}); using the one before it")
+            troubles.append(f"checkpoint {candidate} is damaged ({error}) and is left out")
     return None, troubles
-
-
-def require_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """As ``load_checkpoint``, but raises DexloopError when there is none to load."""
-    state, troubles = load_checkpoint(folder)
-    if state is None:
-        raise DexloopError(f"{folder} holds no readable checkpoint; nothing to resume")
-    return state, troubles
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -98,18 +87,3 @@ def _fill(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
     if "list" in skeleton:
         return [_fill(v, tensors) for v in skeleton["list"]]
     return skeleton["value"]
-
-
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's global generator, so that a resumed run draws on from where it was."""
-    return {"torch": torch.get_rng_state()}
-
-
-def restore_random_state(state: Mapping[str, Tensor]) -> None:
-    """Undo ``random_state``."""
-    torch.set_rng_state(state["torch"])
-
-
-def is_orphan(parent: int) -> bool:
-    """Whether the process ``parent`` that started this one is gone."""
-    return os.getppid() != parent

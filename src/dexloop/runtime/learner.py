@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from dexloop.errors import DexloopError
 from dexloop.runtime.checkpoint import load_checkpoint, save_checkpoint
 from dexloop.runtime.link import LearnerSide
 from dexloop.runtime.metrics import MetricsFile
@@ -30,9 +32,10 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PaceConfig:
-    """updates_per_step: critic updates allowed for each online step; the result of a run depends on it
+    """How much is learned for how much is done, so that a run does not depend on which process was faster.
 
-    and not on which process was faster. publish_every, log_every, checkpoint_every: in critic updates.
+    updates_per_step: critic updates allowed for each online step. publish_every, log_every, checkpoint_every: in
+    critic updates.
     """
 
     updates_per_step: float = 1.0
@@ -60,6 +63,7 @@ class LearnerLoop:
         self._busy = 0.0
         self._counted = 0
         self._marks = {"publish": 0, "log": 0, "checkpoint": 0}
+        self._finite = True
 
     @property
     def allowance(self) -> int:
@@ -67,10 +71,20 @@ class LearnerLoop:
         return int(self._learner.online_steps * self._pace.updates_per_step) - self._learner.updates
 
     def resume(self) -> list[str]:
-        """Continue from the newest sound checkpoint if there is one; what was wrong with others."""
+        """Continue from the newest sound checkpoint if there is one; what was wrong with others.
+
+        Raises DexloopError where it is of other networks than this learner has.
+        """
         state, troubles = load_checkpoint(self._checkpoints)
         if state is not None:
-            self._learner.load_state_dict(state)
+            try:
+                self._learner.load_state_dict(state)
+            except (KeyError, RuntimeError, ValueError) as error:
+                why = str(error).splitlines()[0]
+                raise DexloopError(
+                    f"{self._checkpoints} does not fit this run's settings or clone ({why}); remove it to learn anew "
+                    "from the episodes that are stored"
+                ) from error
         self._marks = dict.fromkeys(self._marks, self._learner.updates)
         return troubles
 
@@ -93,8 +107,9 @@ class LearnerLoop:
             self.publish()
 
     def checkpoint(self) -> None:
-        """Write a checkpoint now."""
-        save_checkpoint(self._checkpoints, self._learner.updates, self._learner.state_dict())
+        """Write a checkpoint now, unless what was learned is no numbers any more."""
+        if self._finite:
+            save_checkpoint(self._checkpoints, self._learner.updates, self._learner.state_dict())
 
     def turn(self, seconds: float = float("inf")) -> bool:
         """Update while the pace allows it, for at most ``seconds``; whether anything was done."""
@@ -116,11 +131,21 @@ class LearnerLoop:
                     updates_per_second=rate,
                     **metrics,
                 )
+                self._require_finite(metrics)
             if self._due("publish", self._pace.publish_every):
                 self.publish()
             if self._due("checkpoint", self._pace.checkpoint_every):
                 self.checkpoint()
         return worked
+
+    def _require_finite(self, metrics: Mapping[str, float]) -> None:
+        broken = [name for name, value in metrics.items() if name.endswith("loss") and not math.isfinite(value)]
+        if broken:
+            self._finite = False
+            raise DexloopError(
+                f"{', '.join(broken)} is not finite after {self._learner.updates} critic updates; the checkpoints in "
+                f"{self._checkpoints} are of before. A smaller --algorithm.learner.learning-rate may help"
+            )
 
     def _due(self, what: str, every: int) -> bool:
         if self._learner.updates - self._marks[what] < every:
