@@ -81,7 +81,7 @@ def calibrate(
         person.tell("nothing was measured, and nothing is written")
         return
     write_new(target, changed(config, changes))
-    person.tell(f"{target} written; look through it, then: dexloop doctor --config {target}")
+    person.tell(f"{target} written; look through it, then: dexloop doctor --config {target}, and use it from then on")
 
 
 def guide(bench: Bench, person: Person, steps: Sequence[Step] = STEPS) -> list[Change]:

@@ -14,7 +14,7 @@ from tests.digests import digest
 from dexloop.errors import DexloopError
 from dexloop.report.build import build_report
 from dexloop.report.records import read_run
-from dexloop.report.summary import results
+from dexloop.report.summary import facts, headlines, ordered, policy_name, results
 from dexloop.report.video import write_video
 
 
@@ -54,6 +54,7 @@ def _entry(policy: str, successes: int, trials: int = 50, **more: Any) -> dict[s
         "success_rate": successes / trials,
         "mean_steps": 40.0,
         "control_hz": 10.0,
+        "image_size": 64,
         "robot_minutes": 48.3,
         "wall_seconds": 3000.0,
         "operator_steps": 12,
@@ -90,17 +91,26 @@ def _metrics(episodes: int = 60) -> list[dict[str, Any]]:
                 "updates_per_second": 40.0,
             }
         )
-    rows.append(
-        {
-            "kind": "eval",
-            "step": 2000,
-            "robot_minutes": 4,
-            "success_rate": 0.8,
-            "trials": 20,
-            "mean_steps": 30,
-        }
-    )
     return rows
+
+
+def _config(algorithm: str = "iborl", **more: Any) -> dict[str, Any]:
+    """What config.json holds of a run in the simulation, in short."""
+    return {
+        "format": 1,
+        "config": {
+            "task": "grasp",
+            "robot": "sim",
+            "seed": 3,
+            "observation": "images",
+            "reward": "classifier",
+            "sim": {"control_hz": 10.0, "image_size": 64},
+            "algorithm": {"name": algorithm},
+        }
+        | more,
+        "dexloop_version": "0.1.0",
+        "host": {"platform": "Linux-6.1", "processor": "x86_64", "cores": 2, "python": "3.11.7"},
+    }
 
 
 def _write(directory: Path, **files: object) -> None:
@@ -118,14 +128,7 @@ def _write_metrics(directory: Path, rows: list[dict[str, Any]], torn: str = "") 
 def run(tmp_path: Path) -> Path:
     _write(
         tmp_path,
-        config={
-            "seed": 3,
-            "version": "0.1.0",
-            "robot": {"control_hz": 10.0, "image_size": [64, 64]},
-            "reward": {"kind": "classifier", "window": 2},
-            "task": "grasp",
-            "machine": {"system": "Linux", "cores": 2},
-        },
+        config=_config(),
         evaluation=[
             _entry("iborl", 49, ci95=[0.895, 0.996], classifier_disagreement=0.02),
             _entry("bc", 31, mean_steps=52.0),
@@ -142,7 +145,6 @@ def run(tmp_path: Path) -> Path:
             "positives": 1240,
             "negatives": 8300,
             "episodes": 18,
-            "pr_curve": [{"precision": 1.0, "recall": 0.0}, {"precision": 0.9, "recall": 1.0}],
         },
     )
     _write_metrics(tmp_path, _metrics(), torn='{"kind": "epis')
@@ -160,8 +162,9 @@ def test_a_whole_run_is_told_in_one_file(run: Path) -> None:
         "Task grasp",
         "Reward classifier",
         "Control rate 10 Hz",
-        "64 \N{MULTIPLICATION SIGN} 64 pixels",
-        "Machine Linux, 2 cores",
+        "Image size 64 pixels",
+        "Version 0.1.0",
+        "Machine Linux-6.1, x86_64, 2 cores, Python 3.11.7",
         "Success of IBORL 98 % 49 of 50 trials; the clone: 62 %",
         "Cycle time 4.0 s mean of the successful trials; the clone: 5.2 s",
         "49 of 50; 90 \N{EN DASH} 100 %",
@@ -170,7 +173,7 @@ def test_a_whole_run_is_told_in_one_file(run: Path) -> None:
         "0.04 per failed episode",
     ):
         assert words in page.text
-    assert page.count("svg") == 6
+    assert page.count("svg") == 5
     assert "missing" not in page.text and "left out" not in page.text
 
 
@@ -184,7 +187,104 @@ def test_policies_stand_in_the_order_of_learning(run: Path) -> None:
     assert float(bars[2][0]) == pytest.approx(14.3, abs=0.1)
 
 
-def test_whose_word_a_success_is_is_told_where_it_is_not_the_simulations(tmp_path: Path) -> None:
+def _headline(directory: Path, config: object, *policies: str) -> str:
+    """What the report puts first, of a run in which these policies were evaluated."""
+    _write(directory, config=config, evaluation=[_entry(policy, 10) for policy in policies])
+    return next((fact.name for fact in headlines(read_run(directory))), "")
+
+
+OTHERS = ("demonstrations", "blank_images", "bc on lift", "rlpd on lift", "iborl on lift", "zzz")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        ("iborl", "IBORL"),
+        ("iborl_policy", "IBORL, learning its policy"),
+        ("iborl_paper", "IBORL as published"),
+        ("iborl_ablated", "IBORL\N{DAGGER}"),
+        ("rlpd", "RLPD"),
+        ("mine", "mine"),
+    ],
+)
+def test_the_headline_is_of_what_the_run_learned(tmp_path: Path, algorithm: str, name: str) -> None:
+    assert _headline(tmp_path, _config(algorithm), *OTHERS, "distilled", "bc", algorithm) == f"Success of {name}"
+
+
+def test_without_a_trained_policy_the_headline_is_the_clones(tmp_path: Path) -> None:
+    assert _headline(tmp_path, _config(), *OTHERS, "act", "distilled", "bc") == "Success of Behaviour cloning"
+    assert _headline(tmp_path, _config(), "blank_images", "bc on lift", "demonstrations") == ""
+
+
+def test_without_a_configuration_the_headline_is_of_what_is_known_to_learn(tmp_path: Path) -> None:
+    assert _headline(tmp_path, {}, *OTHERS, "bc", "rlpd", "act") == "Success of RLPD"
+
+
+def test_the_control_and_other_robots_stand_last_and_have_names_for_people(tmp_path: Path) -> None:
+    policies = ("iborl on lift", "blank_images", "bc on lift", "mine", "iborl", "act", "iborl (tuning trials)")
+    _write(tmp_path, evaluation=[_entry(policy, 10) for policy in policies])
+    shown = [policy_name(entry.policy) for entry in ordered(read_run(tmp_path).evaluations)]
+    assert shown == [
+        "ACT",
+        "IBORL",
+        "IBORL (tuning trials)",
+        "mine",
+        "Control: blank images",
+        "Behaviour cloning on lift",
+        "IBORL on lift",
+    ]
+    text = Page(build_report(tmp_path)).text
+    assert "Blank images: the trained policy, shown grey pictures." in text
+    assert "their 100 % says nothing" not in text and "IBORL\N{DAGGER}" not in text
+
+
+def test_an_evaluation_that_was_broken_off_is_not_shown_as_whole(tmp_path: Path) -> None:
+    broken = {"unfinished": {"trials": 40, "why": "evaluate bc: watchdog, after 3 of 40 trials"}}
+    _write(tmp_path, config=_config(), evaluation=[_entry("bc", 2, 3, **broken), _entry("iborl", 49)])
+    rows = {row.name: row.so_far for row in results(read_run(tmp_path).evaluations).rows}
+    assert rows == {"Behaviour cloning": "3 of 40 trials so far", "IBORL": ""}
+    text = Page(build_report(tmp_path)).text
+    assert "49 of 50 trials; the clone: 67 % (3 of 40 trials so far)" in text
+    assert text.count("3 of 40 trials so far") == 2
+    _write(tmp_path, evaluation=[_entry("iborl", 1, 3, **broken)])
+    assert "1 of 3 trials; 3 of 40 trials so far" in Page(build_report(tmp_path)).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "entries", "rate", "size"),
+    [
+        ({}, [], "10 Hz", "64 pixels"),
+        ({}, [_entry("bc", 1, control_hz=20.0, image_size=128)], "20 Hz", "128 pixels"),
+        ({}, [_entry("bc on lift", 1, control_hz=20.0, image_size=128)], "10 Hz", "64 pixels"),
+        ({"observation": "privileged"}, [], "10 Hz", None),
+        ({"observation": "privileged"}, [_entry("bc", 1, image_size=None)], "10 Hz", None),
+        ({"robot": "gym:Dot"}, [], None, None),
+        (
+            {"robot": "grpc://127.0.0.1:50051"},
+            [_entry("bc", 1, control_hz=7.5, image_size=480)],
+            "7.5 Hz",
+            "480 pixels",
+        ),
+        ({"robot": "gym:Dot"}, [_entry("bc", 1, control_hz=25, image_size=None)], "25 Hz", None),
+    ],
+)
+def test_rate_and_pictures_are_the_robots_own(
+    tmp_path: Path, changes: dict[str, Any], entries: list[Any], rate: str | None, size: str | None
+) -> None:
+    _write(tmp_path, config=_config(**changes), evaluation=entries)
+    told = {fact.name: fact.value for fact in facts(read_run(tmp_path))}
+    assert (told.get("Control rate"), told.get("Image size")) == (rate, size)
+    assert told["Seed"] == "3"
+
+
+def test_what_was_run_is_also_told_by_evaluations_alone(tmp_path: Path) -> None:
+    _write(tmp_path, evaluation=[_entry("bc", 1, seed=0)])
+    told = {fact.name: fact.value for fact in facts(read_run(tmp_path))}
+    assert told["Task"] == "grasp" and told["Reward"] == "classifier" and told["Seed"] == "0"
+    assert "Version" not in told and "Machine" not in told
+
+
+def test_who_judged_is_told_where_it_was_not_the_simulation(tmp_path: Path) -> None:
     for judge, told in (("person", True), ("simulation", False)):
         entries = [_entry("demonstrations", 3, 3), _entry("bc", 31, judged_by=judge)]
         (tmp_path / "evaluation.json").write_text(json.dumps(entries))
@@ -213,6 +313,15 @@ def test_videos_are_carried_whole_and_beside_each_other(run: Path) -> None:
     carried = base64.b64decode(str(videos[2]["src"]).partition(",")[2])
     assert digest(carried) == digest(run / "videos" / "after_trial_0.mp4")
     assert page.text.index("Before: the clone") < page.text.index("After: trained")
+
+
+def test_a_video_says_whose_trial_it_shows_and_how_it_ended(tmp_path: Path) -> None:
+    for name in ("before_bc_0_failure", "after_iborl_policy_2_success", "after_a_look_around"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", np.zeros((1, 64, 64, 3), np.uint8), 10)
+    text = Page(build_report(tmp_path)).text
+    assert "Behaviour cloning, trial 0: failure" in text
+    assert "IBORL, learning its policy, trial 2: success" in text
+    assert "a look around" in text
 
 
 def test_text_from_files_cannot_become_markup(run: Path) -> None:
@@ -272,11 +381,10 @@ def test_odd_numbers_are_left_out_one_by_one(run: Path) -> None:
     rows = _metrics()
     rows[0] |= {"robot_minutes": None, "episode": [], "success": "yes", "length": 10**400}
     rows[1] |= {"q_mean": float("nan"), "bc_weight": float("inf"), "step": "x"}
-    rows.append({"kind": "eval", "success_rate": 7, "trials": -1, "step": 1})
     _write_metrics(run, rows)
     _write(run, evaluation=[_entry("bc", 5, ci95=["a", None], seed="x"), _entry("rlpd", 9, 3), 4])
     page = Page(build_report(run))
-    assert page.count("svg") == 6
+    assert page.count("svg") == 5
     assert "5 of 50" in page.text
     assert "entries without a policy and its trials" in page.text
 
@@ -290,7 +398,7 @@ def test_a_torn_last_line_is_silent_and_a_damaged_one_is_told(run: Path) -> None
     assert len(told.metrics.episodes) == 60
 
 
-def test_an_episode_written_again_after_a_resume_counts_once(run: Path) -> None:
+def test_an_episode_whose_number_was_used_again_counts_once(run: Path) -> None:
     rows = _metrics(10)
     _write_metrics(run, [*rows, rows[6] | {"length": 7}])
     episodes = read_run(run).metrics.episodes
@@ -305,22 +413,6 @@ def test_a_run_without_robot_minutes_is_drawn_over_steps(run: Path) -> None:
     assert "Control steps</text>" in source and "Robot time [min]</text>" not in source
 
 
-@pytest.mark.parametrize(
-    ("curve", "drawn"),
-    [
-        ({"precision": [1, 0.9], "recall": [0, 1]}, 1),
-        ([{"precision": 1, "recall": 0}, {"precision": 0.9}], 1),
-        ({"precision": [1], "recall": [0, 1]}, 0),
-        ({"precision": 3}, 0),
-        ([1, "x"], 0),
-        ("x", 0),
-    ],
-)
-def test_a_precision_recall_curve_is_drawn_where_it_can_be_read(tmp_path: Path, curve: object, drawn: int) -> None:
-    _write(tmp_path, reward={"precision": 0.9, "recall": 0.8, "pr_curve": curve})
-    assert Page(build_report(tmp_path)).count("svg") == drawn
-
-
 STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_second": 0.0}
 
 
@@ -330,7 +422,7 @@ STANDING = {"q_mean": 0.0, "return_mean": 0.0, "bc_weight": 0.0, "updates_per_se
         ([{"kind": "episode", "step": 50, "episode": 0, "success": 0, "length": 50, "robot_minutes": 0.1}], 1),
         ([{"kind": "episode", "step": 50, "episode": 0, "success": 1, "length": 50, "robot_minutes": 0.1}], 2),
         ([{"kind": "episode", "step": 50, "episode": 0, "success": 0, "length": 50, "control_hz": 60.0}], 2),
-        ([{"kind": "eval", "step": 5, "success_rate": 0.5, "trials": 10, "mean_steps": 20}], 2),
+        ([{"kind": "void", "fault": "watchdog", "length": 3, "robot_seconds": 2.0, "robot_minutes": 0.1}], 0),
         ([{"kind": "update", "step": 0, **STANDING}], 3),
         ([{"kind": "update", "step": 0, **STANDING}, {"kind": "update", "step": 9, "q_mean": -5.0}], 3),
         ([{"kind": "update", "q_mean": 1.0}], 0),

@@ -17,7 +17,7 @@ from dexloop.robot.safety import SafetyLimits
 from dexloop.sim.control import ActionCodec, ControlLimits
 from dexloop.sim.hand import EE_IN_HAND, FLANGE_TO_HAND
 from dexloop.sim.kinematics import JOINT_LIMITS, ArmKinematics, pose
-from dexloop.sim.rotations import rotation_matrix
+from dexloop.sim.rotations import rotation_matrix, yaw_matrix
 from dexloop.sim.scene import SceneConfig
 from dexloop.sim.servo import ArmServo
 from dexloop.sim.simulation import Simulation
@@ -117,7 +117,7 @@ def test_capsules_cover_every_shape_of_the_simulated_robot(joints: np.ndarray, f
     model, data = SIMULATION.model, put(joints, fingers)
     frames = CHAIN.frames(joints[None])
     body = Body(CHAIN.base, CHEST)
-    shape = hand_shape(fingers[None])
+    shape = hand_shape(fingers[None], FLANGE_TO_HAND)
     ends, radii = body.capsules(frames, shape)
     names = ("upper arm", "elbow", "forearm", "wrist", "hand", "column", "base")
     capsule = dict(zip(names, zip(ends[0], radii, strict=False), strict=False))
@@ -146,11 +146,22 @@ def test_capsules_cover_every_shape_of_the_simulated_robot(joints: np.ndarray, f
     assert looked_at >= 7 + 13
 
 
+@given(joints=Joints, turn=st.floats(-np.pi, np.pi))
+def test_the_hand_is_looked_for_where_it_is_mounted(joints: np.ndarray, turn: float) -> None:
+    """Its end effector is where the kinematics say, however it is turned on the flange."""
+    hand_in_flange = yaw_matrix(turn)
+    arm = ArmKinematics(CHAIN.base, pose(hand_in_flange @ EE_IN_HAND, hand_in_flange))
+    flange = CHAIN.frames(joints[None])[0, 5]
+    corner = hand_shape(np.zeros((1, 6)), arm.tool_rotation).points[0]
+    wanted = arm.forward(joints) @ np.append(RIGID[0] - EE_IN_HAND, 1.0)
+    np.testing.assert_allclose((flange @ np.append(corner, 1.0))[:3], wanted[:3], atol=1e-9)
+
+
 @settings(max_examples=40, deadline=None)
 @given(joints=Joints, fingers=Fingers)
 def test_heights_are_those_of_the_lowest_shapes(joints: np.ndarray, fingers: np.ndarray) -> None:
     data = put(joints, fingers)
-    frames, shape = CHAIN.frames(joints[None]), hand_shape(fingers[None])
+    frames, shape = CHAIN.frames(joints[None]), hand_shape(fingers[None], FLANGE_TO_HAND)
     body = Body(CHAIN.base, CHEST)
     heights = body.heights(body.points(frames, shape), shape)[0]
     palm = geom_points("palm", data)[:, 2].min()

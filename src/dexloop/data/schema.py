@@ -223,6 +223,8 @@ def check_same_robot(path: Path, stored: RobotSpec, wanted: RobotSpec) -> None:
         "privileged size": (stored.observation.privileged, wanted.observation.privileged),
         "cameras": (_sizes(stored), _sizes(wanted)),
         "control rate [Hz]": (float(stored.control_hz), float(wanted.control_hz)),
+        # Proprioception ends with the share of it that is left; another program's dataset does not say.
+        "deadline [control steps]": (stored.max_steps or wanted.max_steps, wanted.max_steps),
     }
     for what, (ours, theirs) in pairs.items():
         if ours != theirs:

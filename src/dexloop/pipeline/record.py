@@ -152,7 +152,7 @@ def record_rollouts(
             if episode.stop:
                 raise DexloopError(
                     f"the operator stopped after {len(dataset)} of {config.record.rollouts} rollouts; what is there is "
-                    "kept, the same command with --resume goes on"
+                    "kept, the same command goes on (run and train with --resume)"
                 )
             limit.check(episode)
             if episode.valid:

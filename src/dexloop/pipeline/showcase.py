@@ -8,6 +8,7 @@ import numpy as np
 
 from dexloop.core import Policy
 from dexloop.data.dataset import EpisodeDataset
+from dexloop.data.files import remove_files
 from dexloop.episode import run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
@@ -23,10 +24,20 @@ _FILMED = 3
 
 
 def film(run: Run, name: str, policy: Policy) -> None:
-    """A few of a policy's test trials as videos, the clone's as "before", any other's as "after"."""
-    if not run.robot.spec.observation.cameras:
+    """A few of a policy's test trials as videos, the clone's as "before", any other's as "after".
+
+    Earlier films of the same policy go first, whatever their outcome: it may have learned since. None of a served robot
+    that is no simulation, before which somebody would have to put the object back for each.
+    """
+    if not run.robot.spec.observation.cameras or _may_be_real(run):
         return
     side = "before" if name == "bc" else "after"
+    paths = {
+        (trial, outcome): run.directory.videos / f"{side}_{name}_{trial}_{outcome}.mp4"
+        for trial in range(_FILMED)
+        for outcome in ("success", "failure", "unjudged")
+    }
+    remove_files(list(paths.values()))
     for trial in range(_FILMED):
         episode = run_episode(
             run.robot,
@@ -38,7 +49,7 @@ def film(run: Run, name: str, policy: Policy) -> None:
         )
         judged = episode.success or episode.true_success is not None or run.config.reward == "simulation"
         outcome = "success" if episode.success else "failure" if judged else "unjudged"
-        write_episode(run.directory.videos / f"{side}_{name}_{trial}_{outcome}.mp4", episode, run)
+        write_episode(paths[trial, outcome], episode, run)
 
 
 def write_episode(path: Path, episode: Episode, run: Run) -> None:
@@ -46,6 +57,11 @@ def write_episode(path: Path, episode: Episode, run: Run) -> None:
     seen = [t.observation for t in episode.transitions] + [episode.transitions[-1].next_observation]
     cameras = {c: np.stack([o.images[c] for o in seen]) for c in run.robot.spec.observation.cameras}
     write_video(path, side_by_side(cameras), run.robot.spec.control_hz)
+
+
+def _may_be_real(run: Run) -> bool:
+    """Whether the robot stands behind a controller and shows no state, as simulations do."""
+    return run.config.robot.startswith(GRPC) and not run.robot.spec.observation.privileged
 
 
 class RecordedActions:
@@ -84,7 +100,7 @@ def replay_episode(run: Run, dataset: str, number: int, out: Path | None) -> Non
         path = out or run.directory.videos / f"{dataset}-{number}.mp4"
         write_episode(path, episode, run)
         say(f"video: {path}")
-    if run.config.robot.startswith(GRPC) and not run.robot.spec.observation.privileged:
+    if _may_be_real(run):
         say(f"not done again: {run.robot.spec.name} may be a real robot")
         return
     again = run_episode(

@@ -65,9 +65,7 @@ def _render(run: Run) -> str:
         results=summary.results(run.evaluations),
         clips=_clips(run.directory / "videos"),
         curves=plots.curves(run.metrics),
-        window=plots.WINDOW,
         reward=summary.reward_facts(run.reward),
-        precision_recall=plots.precision_recall(run.reward),
         config=json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
         problems=run.problems,
     )
@@ -86,10 +84,19 @@ def _clips(directory: Path) -> Clips:
         if size + len(content) > _MOST_VIDEO_BYTES:
             continue
         size += len(content)
-        title = path.stem.partition("_")[2].replace("_", " ")
-        taken[path] = Clip(title, "data:video/mp4;base64," + base64.b64encode(content).decode("ascii"))
+        taken[path] = Clip(_title(path), "data:video/mp4;base64," + base64.b64encode(content).decode("ascii"))
     return Clips(
         before=tuple(taken[path] for path in before if path in taken),
         after=tuple(taken[path] for path in after if path in taken),
         left_out=len(before) + len(after) - len(taken),
     )
+
+
+def _title(path: Path) -> str:
+    """What a clip shows, from SIDE_POLICY_TRIAL_OUTCOME.mp4; of other names what follows the side."""
+    shown = path.stem.partition("_")[2]
+    match shown.rsplit("_", 2):
+        case [policy, trial, outcome] if trial.isdecimal():
+            return f"{summary.policy_name(policy)}, trial {trial}: {outcome}"
+        case _:
+            return shown.replace("_", " ")

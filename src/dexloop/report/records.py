@@ -20,8 +20,9 @@ class Evaluation:
 
     rate and interval lie in [0, 1]; the interval is Wilson's at 95 %. mean_steps: control steps of the
     successful trials. robot_minutes: what the policy cost, resets included [min].
-    disagreement: share of trials in which the reward classifier and the simulation differ. judged_by: whose word
-    the successes are.
+    image_size: height of the largest picture that the policy saw [pixels]. disagreement: share of trials in which the
+    reward classifier and the simulation differ. judged_by: who said which trials succeeded. planned: how many trials it
+    was to have, where it was broken off before; None where it is whole.
     """
 
     policy: str
@@ -35,11 +36,32 @@ class Evaluation:
     reward: str | None = None
     mean_steps: float | None = None
     control_hz: float | None = None
+    image_size: float | None = None
     robot_minutes: float | None = None
     wall_seconds: float | None = None
     operator_steps: int | None = None
     disagreement: float | None = None
     judged_by: str | None = None
+    planned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of config.json a reader wants to know; None where it says nothing.
+
+    algorithm: name of what learns online. control_hz [Hz]: the simulation's, where that is the robot; image_size
+    [pixels]: its pictures', where they are seen. machine: where the run was begun, in words.
+    """
+
+    task: str | None = None
+    observation: str | None = None
+    reward: str | None = None
+    seed: int | None = None
+    algorithm: str | None = None
+    control_hz: float | None = None
+    image_size: float | None = None
+    version: str | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +85,15 @@ class Metrics:
 
     episodes: Table = field(default_factory=Table)
     updates: Table = field(default_factory=Table)
-    evaluations: Table = field(default_factory=Table)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run directory; problems: sentences on files that are there but cannot be read."""
+    """A run directory; config: config.json as it is. problems: sentences on files that are there but cannot be read."""
 
     directory: Path
     config: Mapping[str, Any]
+    settings: Settings
     evaluations: tuple[Evaluation, ...]
     metrics: Metrics
     reward: Mapping[str, Any]
@@ -86,9 +108,11 @@ def read_run(directory: Path) -> Run:
     evaluations = [_evaluation(as_mapping(entry)) for entry in entries]
     if listed is not None and (not isinstance(listed, list) or None in evaluations):
         problems.append("evaluation.json holds entries without a policy and its trials; they are left out.")
+    config = as_mapping(_read_json(directory / "config.json", problems))
     return Run(
         directory=directory,
-        config=as_mapping(_read_json(directory / "config.json", problems)),
+        config=config,
+        settings=_settings(config),
         evaluations=tuple(entry for entry in evaluations if entry is not None),
         metrics=_read_metrics(directory / "metrics.jsonl", problems),
         reward=as_mapping(_read_json(directory / "reward" / "metrics.json", problems)),
@@ -117,7 +141,35 @@ def _whole(value: object) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return value if isinstance(value, str) else None
+
+
+def _settings(config: Mapping[str, Any]) -> Settings:
+    values = as_mapping(config.get("config", config))
+    observation = _text(values.get("observation"))
+    simulation = as_mapping(values.get("sim")) if values.get("robot") == "sim" else {}
+    return Settings(
+        task=_text(values.get("task")),
+        observation=observation,
+        reward=_text(values.get("reward")),
+        seed=_whole(values.get("seed")),
+        algorithm=_text(as_mapping(values.get("algorithm")).get("name")),
+        control_hz=number(simulation.get("control_hz")),
+        image_size=number(simulation.get("image_size")) if observation == "images" else None,
+        version=_text(config.get("dexloop_version")),
+        machine=_machine(as_mapping(config.get("host"))),
+    )
+
+
+def _machine(host: Mapping[str, Any]) -> str | None:
+    cores, python = _whole(host.get("cores")), _text(host.get("python"))
+    parts = [
+        _text(host.get("platform")),
+        _text(host.get("processor")),
+        None if cores is None else f"{cores} cores",
+        None if python is None else f"Python {python}",
+    ]
+    return ", ".join(part for part in parts if part) or None
 
 
 def _evaluation(entry: Mapping[str, Any]) -> Evaluation | None:
@@ -150,11 +202,13 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation | None:
         reward=_text(entry.get("reward")),
         mean_steps=number(entry.get("mean_steps")),
         control_hz=number(entry.get("control_hz")),
+        image_size=number(entry.get("image_size")),
         robot_minutes=number(entry.get("robot_minutes")),
         wall_seconds=number(entry.get("wall_seconds")),
         operator_steps=_whole(entry.get("operator_steps")),
         disagreement=number(entry.get("classifier_disagreement")),
         judged_by=_text(entry.get("judged_by")),
+        planned=_whole(as_mapping(entry.get("unfinished")).get("trials")),
     )
 
 
@@ -176,7 +230,7 @@ def _read_metrics(path: Path, problems: list[str]) -> Metrics:
     except OSError as error:
         problems.append(f"metrics.jsonl cannot be read ({error}); the curves are left out.")
         return Metrics()
-    kinds: dict[str, list[Mapping[str, Any]]] = {"episode": [], "update": [], "eval": []}
+    kinds: dict[str, list[Mapping[str, Any]]] = {"episode": [], "update": []}
     damaged = 0
     for index, line in enumerate(lines):
         try:
@@ -189,9 +243,10 @@ def _read_metrics(path: Path, problems: list[str]) -> Metrics:
             kinds[str(row["kind"])].append(row)
     if damaged:
         problems.append(f"metrics.jsonl has damaged lines, which are left out: {damaged}.")
-    # A resumed run may write an episode again: the later line counts, in the earlier one's place.
+    # Where a stored episode was lost or damaged, a resumed run gives its number to another one: that one's line counts,
+    # in the earlier one's place.
     episodes: dict[object, Mapping[str, Any]] = {}
     for index, row in enumerate(kinds["episode"]):
         known = number(row.get("episode"))
         episodes[("line", index) if known is None else known] = row
-    return Metrics(Table(tuple(episodes.values())), Table(tuple(kinds["update"])), Table(tuple(kinds["eval"])))
+    return Metrics(Table(tuple(episodes.values())), Table(tuple(kinds["update"])))

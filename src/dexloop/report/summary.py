@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from dexloop.report.records import Evaluation, Run, as_mapping, number
+from dexloop.report.records import Evaluation, Run, number
+
+_T = TypeVar("_T")
 
 POLICY_NAMES = {
     "demonstrations": "Demonstrations",
     "bc": "Behaviour cloning",
+    "act": "ACT",
     "distilled": "Clone with ACT's rollouts",
     "rlpd": "RLPD",
     "iborl_ablated": "IBORL\N{DAGGER}",
+    "iborl_paper": "IBORL as published",
+    "iborl_policy": "IBORL, learning its policy",
     "iborl": "IBORL",
+    "blank_images": "Control: blank images",
 }
 _ORDER = tuple(POLICY_NAMES)
-_BEFORE_TRAINING = ("demonstrations", "bc", "distilled")
+_LEARNED_ONLINE = ("rlpd", "iborl_ablated", "iborl_paper", "iborl_policy", "iborl")
+_CONTROL = "blank_images"
+# As `dexloop evaluate --robot` names what it tries: "iborl on lift".
+_ELSEWHERE = " on "
 
-_FACTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("Task", ("task",), ""),
-    ("Observation", ("observation",), ""),
-    ("Reward", ("reward",), ""),
-    ("Control rate", ("control_hz",), " Hz"),
-    ("Image size", ("image_size",), " pixels"),
-    ("Seed", ("seed",), ""),
-    ("Version", ("version", "dexloop_version"), ""),
-    ("Machine", ("machine", "host"), ""),
-)
+_NOTES = {
+    "demonstrations": "Failed demonstrations are not kept, so their 100 % says nothing.",
+    "iborl_ablated": "IBORL\N{DAGGER} starts from the clone like IBORL as published, but is not held to it.",
+    _CONTROL: "Blank images: the trained policy, shown grey pictures. It must do much worse, or it does not look.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Fact:
 class Row:
     """One line of the table of policies. low, high, rate: shares in [0, 1] for the bar.
 
-    cells: what the columns of ``Summary.columns`` say, "" where unknown.
+    so_far: how many trials are done of how many, "" where all are. cells: what the columns of ``Results.columns`` say,
+    "" where unknown.
     """
 
     name: str
@@ -55,60 +59,61 @@ class Row:
     count: str
     percent: str
     interval: str
+    so_far: str
     cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The table of policies; columns that no policy has a figure for are left out."""
+    """The table of policies; columns that no policy has a figure for are left out. notes: sentences on some of them."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    ablated: bool
+    notes: tuple[str, ...]
 
 
 def facts(run: Run) -> list[Fact]:
-    """What was run and where: from config.json, or else from the first evaluation that says it."""
-    found: list[Fact] = []
-    for name, keys, unit in _FACTS:
-        value = _find(run.config, keys)
-        if not value:
-            values = (getattr(entry, key, None) for entry in run.evaluations for key in keys)
-            value = next((_words(value) for value in values if value is not None), "")
-        if value:
-            found.append(Fact(name, value + unit))
-    return found
+    """What was run and where: from config.json and the evaluations, which know best what the robot is like."""
+    settings, tried = run.settings, [entry for entry in run.evaluations if not _is_elsewhere(entry)]
+    seed = _first([settings.seed, *(entry.seed for entry in tried)])
+    given = (
+        ("Task", _first([settings.task, *(entry.task for entry in tried)])),
+        ("Observation", _first([settings.observation, *(entry.observation for entry in tried)])),
+        ("Reward", _first([settings.reward, *(entry.reward for entry in tried)])),
+        ("Control rate", _quantity(_first([*(entry.control_hz for entry in tried), settings.control_hz]), "{:g} Hz")),
+        ("Image size", _quantity(_first([*(entry.image_size for entry in tried), settings.image_size]), "{:g} pixels")),
+        ("Seed", None if seed is None else str(seed)),
+        ("Version", settings.version),
+        ("Machine", settings.machine),
+    )
+    return [Fact(name, value) for name, value in given if value]
 
 
 def ordered(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """From what was shown, over what was cloned, to what was learned; unknown policies last."""
+    """What was shown, what was cloned, what was learned; then unknown policies, the control, and other robots."""
 
-    def place(entry: Evaluation) -> tuple[int, str, int]:
-        known = _ORDER.index(entry.policy) if entry.policy in _ORDER else len(_ORDER)
-        return known, entry.policy, entry.seed or 0
+    def place(entry: Evaluation) -> tuple[bool, bool, int, str, int]:
+        base = entry.policy.partition(" ")[0]
+        known = _ORDER.index(base) if base in _ORDER else len(_ORDER)
+        return _is_elsewhere(entry), base == _CONTROL, known, entry.policy, entry.seed or 0
 
     return sorted(evaluations, key=place)
 
 
 def headlines(run: Run) -> list[Fact]:
-    """The figures that say whether the run was worth it: success and cycle time, before and after."""
-    entries = ordered(run.evaluations)
-    if not entries:
-        return []
+    """The figures that say whether the run was worth it: success and cycle time, before and after.
+
+    They are the policies' own on the run's robot: never a control's, another robot's or the demonstrations'.
+    """
+    left_out = (_CONTROL, "demonstrations")
+    entries = [e for e in ordered(run.evaluations) if e.policy not in left_out and not _is_elsewhere(e)]
     before = next((entry for entry in entries if entry.policy == "bc"), None)
-    trained = [entry for entry in entries if entry.policy not in _BEFORE_TRAINING]
-    after = next((entry for entry in trained if entry.policy == "iborl"), trained[-1] if trained else None)
-    shown = after or before or entries[0]
+    shown = _trained(entries, run.settings.algorithm) or before or next(iter(entries), None)
+    if shown is None:
+        return []
     compare = before if shown is not before else None
 
-    found = [
-        Fact(
-            f"Success of {policy_name(shown.policy)}",
-            percent(shown.rate),
-            f"{shown.successes} of {shown.trials} trials"
-            + (f"; the clone: {percent(compare.rate)}" if compare else ""),
-        )
-    ]
+    found = [Fact(f"Success of {policy_name(shown.policy)}", percent(shown.rate), _counted(shown, compare))]
     seconds, seconds_before = cycle_seconds(shown), cycle_seconds(compare) if compare else None
     if seconds is not None:
         note = "mean of the successful trials"
@@ -118,7 +123,7 @@ def headlines(run: Run) -> list[Fact]:
     if shown.robot_minutes is not None:
         found.append(Fact("Robot time", f"{shown.robot_minutes:.0f} min", "resets included"))
     if shown.operator_steps is not None:
-        note = "control steps driven by a person"
+        note = "control steps driven by the operator"
         if shown.control_hz:
             note += f", {shown.operator_steps / shown.control_hz / 60:.1f} min"
         found.append(Fact("Operator", f"{shown.operator_steps:,}", note))
@@ -134,7 +139,7 @@ def results(evaluations: Sequence[Evaluation]) -> Results:
         "Robot time": [_quantity(entry.robot_minutes, "{:.0f} min") for entry in entries],
         "Wall-clock time": [_quantity(entry.wall_seconds, "{:.0f} min", 1 / 60) for entry in entries],
         "Operator steps": [_quantity(entry.operator_steps, "{:,.0f}") for entry in entries],
-        "Reward wrong": [_quantity(entry.disagreement, "{:.1f} %", 100) for entry in entries],
+        "Classifier disagreement": [_quantity(entry.disagreement, "{:.1f} %", 100) for entry in entries],
     }
     for name in ("task", "seed", "observation", "reward"):
         values = [getattr(entry, name) for entry in entries]
@@ -153,11 +158,13 @@ def results(evaluations: Sequence[Evaluation]) -> Results:
             count=f"{entry.successes} of {entry.trials}",
             percent=percent(entry.rate),
             interval=f"{entry.interval[0] * 100:.0f} \N{EN DASH} {percent(entry.interval[1])}",
+            so_far=so_far(entry),
             cells=tuple(cells[index] for cells in kept.values()),
         )
         for index, entry in enumerate(entries)
     )
-    return Results(tuple(kept), rows, any(entry.policy == "iborl_ablated" for entry in entries))
+    notes = tuple(note for policy, note in _NOTES.items() if any(entry.policy == policy for entry in entries))
+    return Results(tuple(kept), rows, notes)
 
 
 def reward_facts(reward: Mapping[str, Any]) -> list[Fact]:
@@ -174,15 +181,21 @@ def reward_facts(reward: Mapping[str, Any]) -> list[Fact]:
             _quantity(number(reward.get("false_positives_per_failed_episode")), "{:.2f}"),
             "per failed episode",
         ),
-        Fact("Threshold", _quantity(number(reward.get("threshold")), "{:.2f}"), "on the probability"),
-        Fact("Frames", counts, "success and no success"),
+        Fact("Threshold", _quantity(number(reward.get("threshold")), "{:.2f}"), "least probability of a success"),
+        Fact("Frames", counts, "with and without success"),
     )
     return [fact for fact in given if fact.value]
 
 
 def policy_name(policy: str) -> str:
-    """The human name of a policy in evaluation.json; unknown ones keep theirs."""
-    return POLICY_NAMES.get(policy, policy)
+    """The human name of a policy in evaluation.json, with what it says behind that; unknown ones keep theirs."""
+    name, space, rest = policy.partition(" ")
+    return POLICY_NAMES.get(name, name) + space + rest
+
+
+def so_far(entry: Evaluation) -> str:
+    """How far an evaluation came that was broken off; "" for a whole one."""
+    return "" if entry.planned is None else f"{entry.trials} of {entry.planned} trials so far"
 
 
 def cycle_seconds(entry: Evaluation) -> float | None:
@@ -194,32 +207,29 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
+def _is_elsewhere(entry: Evaluation) -> bool:
+    """Whether the trials were on another robot than the run's."""
+    return _ELSEWHERE in entry.policy
+
+
+def _trained(entries: Sequence[Evaluation], algorithm: str | None) -> Evaluation | None:
+    """The policy of the run's algorithm; without a config.json that names one, the last that is known to learn."""
+    names = _LEARNED_ONLINE if algorithm is None else (algorithm,)
+    return next((entry for entry in reversed(entries) if entry.policy in names), None)
+
+
+def _counted(entry: Evaluation, compare: Evaluation | None) -> str:
+    """The trials behind a success rate, and the rate to compare it with."""
+    parts = [f"{entry.successes} of {entry.trials} trials", so_far(entry)]
+    if compare is not None:
+        unfinished = so_far(compare)
+        parts.append(f"the clone: {percent(compare.rate)}" + (f" ({unfinished})" if unfinished else ""))
+    return "; ".join(part for part in parts if part)
+
+
+def _first(values: Iterable[_T | None]) -> _T | None:
+    return next((value for value in values if value is not None), None)
+
+
 def _quantity(value: float | None, pattern: str, scale: float = 1.0) -> str:
     return "" if value is None else pattern.format(value * scale)
-
-
-def _find(config: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """The value nearest to the top of a nested configuration under one of ``keys``, in words."""
-    level = deque([config])
-    while level:
-        here = level.popleft()
-        for key in keys:
-            if words := _words(here.get(key)):
-                return words
-        level.extend(as_mapping(value) for value in here.values() if isinstance(value, dict))
-    return ""
-
-
-def _words(value: object) -> str:
-    """A configuration value for people: a part goes by its name, numbers in it by theirs, a size has a times sign."""
-    if value is None or isinstance(value, bool):
-        return ""
-    if isinstance(value, dict):
-        part = as_mapping(cast(object, value))
-        name = part.get("name", part.get("kind"))
-        # A bare number among words says nothing: "2 cores".
-        flat = [i if isinstance(i, str) else f"{i} {k}" for k, i in part.items() if isinstance(i, str | int | float)]
-        return str(name) if isinstance(name, str) else ", ".join(flat)
-    if isinstance(value, list):
-        return " \N{MULTIPLICATION SIGN} ".join(str(item) for item in cast("list[Any]", value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

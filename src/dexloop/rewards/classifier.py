@@ -164,7 +164,9 @@ def train_classifier(
     kinds = {label for e in episodes for label in e.labels}
     for kind, missing in ((FrameLabel.SUCCESS, "successful"), (FrameLabel.FAILURE, "unsuccessful")):
         if kind not in kinds:
-            raise DexloopError(f"the reward classifier needs {missing} frames; record or label some episodes")
+            raise DexloopError(
+                f"the reward classifier needs {missing} frames; label some with: dexloop reward RUN --label"
+            )
     if len(episodes) < 2:
         raise DexloopError("the reward classifier needs more than one labelled episode; record or label some")
     classifier = SuccessClassifier(encoder, config.folds, [frames(s, control_hz) for s in config.motion_seconds])

@@ -31,6 +31,7 @@ class Guard:
         self._safety, self._tick = safety, tick
         self._shape: tuple[Array, HandShape] | None = None
         self._envelope = Envelope(kinematics, safety, tick)
+        self._mounted = kinematics.tool_rotation
         self._touching = self._homing = False
         self._floor, self._pace = -np.inf, _ANY_PACE
         self.held_by: tuple[str, ...] = ()
@@ -127,7 +128,7 @@ class Guard:
         """
         shares = np.arange(ticks + 1)[:, None] / ticks
         path = self.joints.position + shares * (goal.joints - self.joints.position)
-        hand = hand_shape(np.stack([self.fingers.position, goal.fingers]))
+        hand = hand_shape(np.stack([self.fingers.position, goal.fingers]), self._mounted)
         outlook = self._envelope.look(path, hand, touching=touching)
         within = (outlook.beyond[1:] <= self._allowed).all(axis=1)
         far = 1.0 if within.all() else float(np.argmin(within)) / ticks
@@ -139,7 +140,7 @@ class Guard:
         places = np.stack([self.fingers.position, braking[-1]]) if len(braking) else self.fingers.position[None]
         if self._shape is None or not np.array_equal(places, self._shape[0]):
             # Most of the time the fingers rest.
-            self._shape = (places, hand_shape(places))
+            self._shape = (places, hand_shape(places, self._mounted))
         return self._shape[1]
 
     def _close(self, reference: Setpoint, speed: Setpoint) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dexloop.robot.devices import Array
-from dexloop.sim.hand import FLANGE_TO_HAND, HandCalibration
+from dexloop.sim.hand import HandCalibration
 
 # Knuckles (4, 3), lengths of proximal and distal links, radii [m]; little, ring, middle, index.
 _KNUCKLES = np.array([(0.002, y, 0.137) for y in (-0.0255, -0.0064, 0.0128, 0.0320)])
@@ -75,12 +75,12 @@ class HandShape:
     radius: float
 
 
-def hand_shape(fingers: Array) -> HandShape:
-    """With fingers at all of the closed fractions (F, 6)."""
+def hand_shape(fingers: Array, mounted: Array) -> HandShape:
+    """With fingers at all of the closed fractions (F, 6); mounted: rotation (3, 3) of the hand in the flange."""
     points = np.concatenate([RIGID, finger_points(fingers).reshape(-1, 3)])
     radii = np.concatenate([RIGID_RADII, np.tile(FINGER_RADII, len(fingers))])
     low, high = points.min(axis=0), points.max(axis=0)
     centre = 0.5 * (low + high)
     across = np.hypot(points[:, 0] - centre[0], points[:, 1] - centre[1]) + radii
     ends = np.array([[centre[0], centre[1], low[2]], [centre[0], centre[1], high[2]]])
-    return HandShape(points @ FLANGE_TO_HAND.T, radii, ends @ FLANGE_TO_HAND.T, float(across.max()))
+    return HandShape(points @ mounted.T, radii, ends @ mounted.T, float(across.max()))

@@ -33,9 +33,11 @@ def start_problems(config: HardwareConfig, safety: SafetyLimits, tick: float) ->
         for i, over in enumerate(np.abs(home) - np.array(safety.joint_range))
         if over > 0.0
     ]
-    envelope = Envelope(config.kinematics(), safety, tick)
+    kinematics = config.kinematics()
+    envelope = Envelope(kinematics, safety, tick)
     envelope.start(home)
-    beyond = envelope.look(home[None], hand_shape(np.array(config.fingers)[None])).beyond[0]
+    hand = hand_shape(np.array(config.fingers)[None], kinematics.tool_rotation)
+    beyond = envelope.look(home[None], hand).beyond[0]
     for name, over in zip(CONSTRAINTS, beyond, strict=True):
         if over > 0.0:
             problems.append(_problem(name, float(over)))

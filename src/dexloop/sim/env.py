@@ -37,7 +37,8 @@ class DexEnv(gymnasium.Env[SimObservation, FloatArray]):
     Actions: (12,) float32 in [-1, 1], see ``dexloop.sim.control``. Observations: a flat dictionary of
     "proprio" (34,) float32 (PROPRIO_NAMES: measured pose relative to the start pose [m, rad], closed fractions
     of the fingers, the same of the current target, the end effector's position [m] and axes in the world, fraction
-    of the time that remains), the pictures "chest" and "head" (H, W, 3) uint8, and, where asked for, "privileged"
+    of the time that remains), the pictures "chest", "head" and, unless ``hand_view`` is 0,
+    "chest_hand" and "head_hand" (H, W, 3) uint8, and, where asked for, "privileged"
     (27,) float32 (``state.PRIVILEGED_NAMES``).
 
     info: "executed" (12,) float32, the action after every limit; "is_success" bool; "holding" bool, whether

@@ -85,6 +85,11 @@ class ArmKinematics:
         self._tool = tool
         self._links = np.stack([link_transform(row) for row in RM65_B])
 
+    @property
+    def tool_rotation(self) -> Array:
+        """Rotation (3, 3) of the end effector, and of the hand that it belongs to, in the flange."""
+        return self._tool[:3, :3]
+
     def _chain(self, q: Array) -> list[Array]:
         """Poses of the six links and of the end effector; joint i turns link i about its own z axis."""
         cosine, sine = np.cos(q), np.sin(q)
