@@ -33,14 +33,14 @@ _FASTEST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class RecordConfig:
-    """episodes: demonstrations to record. tail_seconds: how long to go on after success [s]. rollouts:
+    """Demonstrations, and the rollouts that come before online learning.
 
-    episodes for the reward classifier and the critic's warm-up. rollouts_by: who makes them. The clone, or a chunking
-    policy (ACT) that learned the same demonstrations and imitates them better; what of its rollouts succeeded is cloned
-    as well then, and that clone is what online learning begins with. rollout_noise: deviation of the
-    clone's exploration in every second rollout, every third beside ACT's (before the tanh), 0 for the usual one: clumsy
-    on purpose, for a classifier that has never seen the object tumbled takes that for success. imperfection: how the
-    scripted operator falls short of a perfect one, as people do.
+    episodes: demonstrations to record. tail_seconds: how long to go on after success [s]. rollouts: attempts from which
+    the reward classifier and the critics learn first. rollouts_by: who makes them: the clone, or a chunking policy
+    (ACT) of the same demonstrations, whose successful rollouts are cloned as well by heads that online learning begins
+    with besides. rollout_noise: standard deviation, before the tanh, of the clone's exploration in every second
+    rollout, every third beside ACT's, 0 for the usual one: a classifier that has never seen the object tumbled takes
+    that for success. imperfection: how the scripted operator falls short of a perfect one, as people do.
     """
 
     episodes: int = 40
@@ -105,11 +105,12 @@ class AlgorithmConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """robot_minutes: budget of the online phase, the clone's rollouts and resets counted [min].
+    """The online phase.
 
-    runtime: actor and learner as two processes, or one after the other in one (deterministic).
-    take_over: who may take over from the policy: keyboard, scripted, module:function, a policy file, or nobody.
-    take_over_after: share of the deadline for which a program (scripted, a policy) lets the policy try.
+    robot_minutes: its budget, rollouts and resets counted [min]. runtime: actor and learner as two processes, or
+    one after the other in one (deterministic). take_over: who may take over from the policy: keyboard, scripted,
+    module:function, a policy file, or nobody. take_over_after: share of the deadline for which a program (scripted,
+    a policy) lets the policy try.
     """
 
     robot_minutes: float = 20.0

@@ -143,9 +143,10 @@ def learn_act(
 
 
 def latent_parts(clone: StoredPolicy, proprio: int) -> tuple[int, ...]:
-    """The sizes of a latent's parts: proprioception, privileged state where it is seen, features of each camera,
+    """The sizes of a latent's parts.
 
-    and the mean of each camera's where it is remembered.
+    Proprioception, privileged state where it is seen, features of each camera, and their means where they are
+    remembered.
     """
     privileged = clone.architecture.state_size - proprio
     encoder = clone.agent.latent.encoder

@@ -64,9 +64,10 @@ class RepresentationConfig:
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """images (N, cameras, 3, H, W) uint8; proprio (N, P), futures (N, H * P) and actions (N, A) float32,
+    """What the encoder learns from.
 
-    the first two standardised.
+    images (N, cameras, 3, H, W) uint8; proprio (N, P), futures (N, H * P) and actions (N, A) float32, the first two
+    standardised.
     """
 
     images: Tensor

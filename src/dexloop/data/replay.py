@@ -18,13 +18,13 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:
-    """capacity: rows (observations) kept. discount: gamma. n_step: steps summed in a target.
+    """What is kept, and what a target is made of.
 
-    memory: how many MiB of latents are held in memory; a replay that may grow larger maps them to a file in the run
-    directory, from which sampling costs no more as long as the system has memory to spare. A row has 4 bytes an
-    entry and crop, some 600 bytes with two cameras.
-    deadline_is_terminal: whether running out of time ends the return. Right where the remaining time
-    is part of the observation (Pardo et al., arXiv 1712.00378), as it is for dexloop's robots; then
+    capacity: rows (observations) kept. discount: gamma. n_step: steps summed in a target. memory: how many MiB of
+    latents are held in memory; a replay that may grow larger maps them to a file in the run directory, from which
+    sampling costs no more as long as the system has memory to spare. A row has 4 bytes an entry and crop, some 600
+    bytes with two cameras. deadline_is_terminal: whether running out of time ends the return. Right where the
+    remaining time is part of the observation (Pardo et al., arXiv 1712.00378), as it is for dexloop's robots; then
     values are bounded by what can still happen.
     """
 
@@ -45,8 +45,9 @@ class ReplayConfig:
 
 
 class Batch(NamedTuple):
-    """observation (B, D), action (B, A), commanded (B, A), reward (B,) summed over n steps, next_observation (B, D),
+    """Samples for an update.
 
+    observation (B, D), action (B, A), commanded (B, A), reward (B,) summed over n steps, next_observation (B, D);
     action: what the robot did; commanded: what it was told to, of which its limits may have left less.
     discount (B,): gamma^k, zero where the return ends; outcome (B,): the discounted return that
     followed in fact, for plots of Q against it.
@@ -87,9 +88,10 @@ class Replay:
         seed: int = 0,
         spill: Path | None = None,
     ) -> None:
-        """crops: augmented versions kept of each observation. spill: a folder for latents of more than
+        """An empty replay.
 
-        ``config.memory``; without it they stay in memory. Raises DexloopError where it cannot be written to.
+        crops: augmented versions kept of each observation. spill: a folder for latents of more than ``config.memory``;
+        without it they stay in memory. Raises DexloopError where it cannot be written to.
         """
         self.config = config
         rows = config.capacity

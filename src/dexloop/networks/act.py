@@ -15,10 +15,11 @@ _SMALLEST_DEVIATION = 0.01
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """chunk: actions predicted at once, k [control steps]. style: entries of z. encoder_layers: also of
+    """Sizes of the transformers.
 
-    the style encoder. width, heads, feedforward, dropout: of every layer. The paper has 100 actions at 50 Hz, 2 s as
-    here at 10 Hz; its width of 512, 8 heads and 4 + 7 layers read whole feature maps, these one token a camera.
+    chunk: actions predicted at once, k [control steps]. style: entries of z. encoder_layers: also of the style encoder.
+    width, heads, feedforward, dropout: of every layer. The paper has 100 actions at 50 Hz, 2 s as here at 10 Hz; its
+    width of 512, 8 heads and 4 + 7 layers read whole feature maps, these a token or two a camera.
     """
 
     chunk: int = 20
@@ -104,9 +105,9 @@ class ActNetwork(nn.Module):
         return (actions - self.action_mean) / self.action_deviation
 
     def infer_style(self, observation: Tensor, actions: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of z, each (B, Z), of the standardised actions (B, k, A) that followed; ``padded``
+        """Mean and log-variance of z, each (B, Z), of the standardised actions (B, k, A) that followed.
 
-        (B, k) bool is True where the episode was over, and what ``actions`` holds there is not read.
+        padded (B, k) bool: True where the episode was over; what ``actions`` holds there is not read.
         """
         proprio = (observation * self.seen)[:, : self.parts[0]]
         return self.style_encoder(proprio, actions, padded)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """name: keypoints, a small network that is trained whole; or resnet10t or resnet18, a frozen ImageNet backbone
+    """Which network turns pictures into features.
 
-    whose weights are fetched once from the Hugging Face hub (`pip install 'dexloop[pretrained]'`); only which points of
-    its maps count is then trained. keypoints: image points a camera yields. width: channels of
-    the small network's convolutions. weights: a safetensors file of the backbone as timm has it, instead of the hub's.
+    name: keypoints, a small network that is trained whole; or resnet10t or resnet18, a frozen ImageNet backbone
+    whose weights are fetched once from the Hugging Face hub (`pip install 'dexloop[pretrained]'`); only which
+    points of its maps count is then trained. keypoints: image points a camera yields. width: channels of the small
+    network's convolutions. weights: a safetensors file of the backbone as timm has it, instead of the hub's.
     """
 
     name: Literal["keypoints", "resnet10t", "resnet18"] = "keypoints"

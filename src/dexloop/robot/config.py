@@ -8,10 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class GymConfig:
-    """control_hz: control rate [Hz], None for the environment's ``render_fps``. max_steps: deadline in
+    """What a Gymnasium environment does not say itself.
 
-    control steps, None for its registered limit. reset_seconds: robot time of one reset [s]. render_mode: how the
-    environment draws itself: human for a window of its own, where it has one; None for its default.
+    control_hz: control rate [Hz], None for the environment's ``render_fps``. max_steps: deadline in control steps,
+    None for its registered limit. reset_seconds: robot time of one reset [s]. render_mode: how the environment draws
+    itself: human for a window of its own, where it has one; None for its default.
     """
 
     control_hz: float | None = None
