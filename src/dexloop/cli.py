@@ -28,7 +28,7 @@ TaskName = Annotated[str, Positional, arg(metavar="TASK")]
 PresetName = Literal["demo", "full", "smoke"]
 Settings = Annotated[RunConfig, arg(name="")]
 Switch = Annotated[bool, FlagCreatePairsOff]
-# What is left out is not set to None, and its help says what happens then.
+# Flags that may be left out; None cannot be given, and their help says what happens without them.
 Name = Annotated[str | None, DisallowNone, arg(help_behavior_hint="")]
 File = Annotated[Path | None, DisallowNone, arg(help_behavior_hint="")]
 Minutes = Annotated[float | None, DisallowNone, arg(help_behavior_hint="")]

@@ -64,14 +64,14 @@ class RecordConfig:
 class AlgorithmConfig:
     """An online learner put together from parts.
 
-    pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not
-    to. exploration: standard deviation of the action noise, before the tanh. copy_successes: whether online episodes
-    that succeeded count as demonstrations as well. acts: with the policy's mean action; or, once the critics are warm,
-    with what they value most of all that the heads of policy and clone propose (best_proposal, ``networks.chooser``),
-    or of what those propose at each of ``paces``, for a policy that stays as it began (best_pace). auto is
-    best_pace unless somebody may take over: what a person does, a policy has to learn. paces: factors of actions that
-    are velocities. caution: with best_pace, standard deviations over critics by which what they promise must exceed
-    what is usual, at first; half of that after thirty episodes, a third after sixty. speedup: exploring with
+    pretrained: start from the clone. regulariser: hold the policy to the demonstrations, None not to. exploration:
+    standard deviation of the action noise, before the tanh. copy_successes: whether online episodes that succeeded
+    count as demonstrations as well. acts: mean, with the policy's mean action; best_proposal, with the proposal that
+    critics value most among those of policy and clone; best_pace, with a policy that stays the clone, of whose heads'
+    proposals critics choose one and how fast it is done (``networks.chooser``); auto, best_pace unless somebody may
+    take over, since what a person does a policy has to learn. paces: factors of actions that are velocities, the usual
+    one first. caution: with best_pace, standard deviations over critics by which a choice must promise more than the
+    usual action, at first; half of that after thirty episodes, a third after sixty. speedup: exploring with
     best_proposal, critics may also choose proposals so many times as fast, of actions that are velocities; 1 for none.
     """
 

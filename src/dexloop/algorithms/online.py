@@ -26,12 +26,12 @@ _FAMILIAR_EPISODES = 30
 class OnlineLearner:
     """Encodes each episode once, when it arrives; every update then costs what state updates cost.
 
-    copy_successes: whether successful online episodes go into the demonstration half as well. teacher: of whose
-    proposals and the policy's the critics choose the best, once they are warm; None for a policy that acts alone.
-    speedup: factors (A,) with which they are offered every proposal again, or empty. paces: such factors for each pace
-    at which those of the policy alone, then a clone that stays as it is, are offered instead; or empty. caution: of the
-    choice among those, at first (``networks.chooser``). Critics have not seen what comes of another pace then and agree
-    on too much, all having learned from the same episodes.
+    copy_successes: whether successful online episodes go into the demonstration half as well. Once the critics are warm
+    they choose what is done (``networks.chooser``): with ``paces``, factors (A,) for each, among what the heads of the
+    policy propose at each of them, and the policy is a clone that stays as it is; else with a ``teacher`` among what
+    policy and teacher propose, exploring also with ``speedup``, factors (A,) or empty. With neither the policy acts
+    alone. caution: of the choice among paces, at first. It falls with every episode: critics that have not seen yet
+    what comes of another pace agree on too much, all having learned from the same episodes.
     """
 
     def __init__(

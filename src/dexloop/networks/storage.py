@@ -37,11 +37,11 @@ class Architecture:
     """What it takes to build an agent: sizes, cameras (empty: no images), encoder and policy head.
 
     A backbone's weights are the policy's own from then on: ``encoder.weights`` is None, and the hub is not asked.
-    members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: the critics
-    that choose among what policy and teacher propose, None for a policy that acts alone. speedup: factors (A,) with
-    which the chooser is offered every proposal again, or empty. paces: of such factors, for critics that choose among
-    what the policy alone proposes, a clone, at each of them; caution: of theirs (``networks.chooser``). memory: of
-    image features (``networks.latent``).
+    members: policy heads, whose mean acts. ignored: entries of the latent that they do not see. chooser: critics that
+    choose what is done, None for a policy that acts alone. With ``paces``, factors (A,) for each, they are a
+    ``PacedClone``'s with this ``caution``; without, a ``Chooser``'s with this ``speedup``, factors (A,) or empty
+    (``networks.chooser``). memory: horizon of the memory of image features in control steps, 0 for none
+    (``networks.memory``).
     """
 
     state_size: int

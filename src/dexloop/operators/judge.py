@@ -1,4 +1,4 @@
-"""An operator whose word counts, but not their hands."""
+"""An operator who judges and does not drive."""
 
 from __future__ import annotations
 

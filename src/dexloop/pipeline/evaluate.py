@@ -27,7 +27,7 @@ from dexloop.seeds import Purpose, episode_seed
 from dexloop.types import Episode, Judgement, Observation, Step
 
 JudgedBy = Literal["simulation", "classifier", "person"]
-"""Whose word a success is: the environment's own, the reward classifier's, or the operator's verdict."""
+"""Who decides what success is: the environment (simulation), the reward classifier, or the operator."""
 
 
 class JudgeWithWitness:
@@ -58,7 +58,7 @@ class Evaluation:
 
     classifier_disagreement: share of the trials in which the reward classifier had not the same
     verdict as the environment, None unless the environment judged beside a classifier. faults: trials
-    that a fault ended; they count as failures. judged_by: whose word the successes are.
+    that a fault ended; they count as failures. judged_by: who decided what success is.
     """
 
     trials: int
@@ -131,7 +131,7 @@ def who_judges(config: RunConfig, run: RunDirectory) -> JudgedBy:
 
 
 def demonstrations_judged_by(dataset: EpisodeDataset) -> JudgedBy:
-    """Whose word the success of these demonstrations is: a person's where each was ended by a verdict alone."""
+    """Who decided that these demonstrations succeeded: a person where each was ended by a verdict alone."""
     infos = [dataset.episode_info(index) for index in dataset.episodes]
     silent = all(info.true_success is None and (not info.success or "verdict" in info.info) for info in infos)
     return "person" if silent else "simulation"

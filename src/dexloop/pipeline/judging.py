@@ -19,9 +19,10 @@ from dexloop.types import Episode, RobotSpec
 
 
 class StoredJudge:
-    """Cuts stored episodes at the success that the run's reward sees in them, and keeps what it said.
+    """Cuts stored episodes at the success that the run's reward sees in them, and keeps its verdicts.
 
-    kept: where it is kept what the classifier said; None where somebody else judges, who need not look again.
+    kept: the cache of the classifier's verdicts; None where no classifier judges, since any other reward is stored with
+    the episode.
     """
 
     def __init__(self, config: RunConfig, run: RunDirectory, spec: RobotSpec) -> None:

@@ -61,7 +61,7 @@ def labelled_episodes(
 
 
 def _sources(name: str, config: RunConfig, online: OnlineLabels | None) -> tuple[_Source, ...]:
-    """Whose word labels the episodes of a dataset that nobody marked, in the order in which they are asked."""
+    """What labels the episodes of a dataset that nobody marked; the first that there is counts."""
     if name == "episodes" or config.reward == "person":
         # What the simulation knows is not for online episodes, nor for a run that a person judges, unless it is wanted.
         return ("verdict", "truth") if online == "truth" else ("verdict",)

@@ -57,7 +57,7 @@ from dexloop.types import Observation
 class Run:
     """A run directory with its configuration and robot: what every verb works on.
 
-    judge: whose word a trial's success is; None for whom the configuration and the demonstrations say.
+    judge: who decides whether a trial succeeded; None for whom configuration and demonstrations imply.
     """
 
     directory: RunDirectory

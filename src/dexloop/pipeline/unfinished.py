@@ -44,7 +44,7 @@ def is_whole(entry: Entry, digest: str | None, trials: int) -> bool:
 
 
 def is_behind(entries: Sequence[Entry], name: str, digest: str, trials: int) -> bool:
-    """Whether the command that goes on where one was broken off has all trials of this policy behind it."""
+    """Whether a command that goes on with an unfinished evaluation can pass this policy over, as it is finished."""
     entry = entry_of(entries, name)
     whole = is_whole(entry, digest, trials) and entry["trials"] == trials
     return whole and any("unfinished" in other for other in entries)

@@ -18,12 +18,13 @@ _FLOOR = 1e-6
 class Typical(nn.Module):
     """Whether image features lie among those of the successes that were shown.
 
-    A classifier learns what tells successes from the failures that were shown, and takes for success whatever differs
-    from those. A policy that learns from its word finds that: grasps at the border of what counts, of which there was
-    no example. So frames too far from all shown successes count as none: by Mahalanobis distance (Lee et al., A
-    Simple Unified Framework for Detecting Out-of-Distribution Samples, 2018), in which directions count that vary
-    little among successes, such as where the object lies in the hand, and hardly those that vary, such as where it is.
-    Of cameras that have a nearer look at the hand only that counts: a policy that has become fast ends elsewhere.
+    A classifier learns to tell successes from the failures that were shown, and may take anything else for success. A
+    policy that learns from it finds that: grasps at the border of what counts, of which there was no example. So a
+    frame is no success where it is too far from all successes shown, by Mahalanobis distance (Lee et al., A Simple
+    Unified Framework for Detecting Out-of-Distribution Samples, 2018). There a direction counts much that varies
+    little among successes, such as where the object lies in the hand, and one that varies hardly, such as where the
+    hand is. Where cameras have a nearer look at the hand, only its features are measured: a policy that has become
+    fast ends elsewhere than the demonstrations.
 
     cameras: those of the features, in their order, each with as many. Until ``fit`` and with ``farthest`` infinite
     everything is typical.
