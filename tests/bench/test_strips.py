@@ -10,7 +10,7 @@ import pytest
 from matplotlib import image
 
 from dexloop import DexloopError
-from dexloop.bench.strips import Strip, draw_strips, figure_3
+from dexloop.bench.strips import Strip, draw_strips, figure_3, run_strips
 from dexloop.config import RunConfig
 from dexloop.episode import run_episode
 from dexloop.gates.human import HumanGate
@@ -45,3 +45,9 @@ def test_a_policy_that_never_succeeds_has_no_strip(finished_run: Path, tmp_path:
     with pytest.raises(DexloopError, match="nothing to show"):
         figure_3({"cup": open_run(finished_run)}, tmp_path / "figure3.png")
     assert not (tmp_path / "figure3.png").exists()
+
+
+def test_policies_without_pictures_are_refused(finished_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DexloopError, match="--observation privileged has no pictures"):
+        run_strips(finished_run, tmp_path / "strips.png")
+    assert not (tmp_path / "strips.png").exists()

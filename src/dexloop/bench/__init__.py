@@ -1,1 +1,1 @@
-"""The paper's tables and figures, and what ours are beside them: cells that can be run apart and put together."""
+"""The paper's tables and figures beside ours. They are made of cells, which can be run on different machines."""

@@ -12,10 +12,10 @@ from dexloop.seeds import Purpose
 class Cell:
     """policy: its name in tables; bc and act are made from the demonstrations alone, any other learns online.
 
-    base: name of what it shares with other cells, demonstrations, clone, rollouts and classifier. config: of the run.
-    purpose: of the seeds of its trials. milestones: robot minutes at which the policy is also evaluated on the way
-    [min], the budget itself left out. trained: the online cell whose final policy is tried here, under another
-    configuration of the simulation; it is trained first where it has not been.
+    base: name of the run with demonstrations, clone, rollouts and classifier, which other cells may share. config: of
+    the cell's own run. purpose: of the seeds of its trials. milestones: robot minutes after which the policy is tried
+    as well, beside the end [min]. trained: another cell, whose final policy is tried here under another configuration
+    of the simulation; it is trained first where it has not been.
     """
 
     policy: str
@@ -27,10 +27,10 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its file's name without the ending, and its run directory's."""
+        """The name of its file, without the ending."""
         return f"{self.config.task}-{self.policy}-{self.config.seed}"
 
     @property
     def learns_online(self) -> bool:
-        """Whether it takes robot time."""
+        """Whether it learns on the robot, which takes robot time."""
         return self.policy not in ("bc", "act")

@@ -1,4 +1,4 @@
-"""The files of cells: one JSON each, written whole, read back for tables and figures."""
+"""The files of cells, one JSON file each: written by the cells, read for tables and figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cell_path(results: Path, cell: Cell) -> Path:
 
 
 def write_cell(path: Path, entry: Entry) -> None:
-    """Write a cell, one field a line, so that long columns do not make long files."""
+    """Write a cell, one field a line: a column of a thousand numbers would have as many lines otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in entry.items())
     write_file(path, f"{{\n{fields}\n}}\n".encode())

@@ -1,4 +1,4 @@
-"""Picture strips of episodes: what was done, one above the other."""
+"""Picture strips: one row of pictures an episode."""
 
 from __future__ import annotations
 
@@ -83,8 +83,11 @@ def _trial(robot: Robot, config: RunConfig, policy: Policy, trial: int) -> Episo
 def draw_strips(strips: Mapping[str, Strip], out: Path, cameras: Sequence[str]) -> None:
     """One row an episode, done again from its seed with larger pictures; green frames are after success.
 
-    strips: by what stands beside them, each with as many moments. cameras: whose pictures stand side by side.
+    strips: by what stands beside them, each with as many moments. cameras: whose pictures stand side by side. Raises
+    DexloopError for a run without pictures.
     """
+    for strip in strips.values():
+        check_has_pictures(strip.config.observation)
     columns = max(len(strip.moments) for strip in strips.values())
     figure = Figure(figsize=(1.35 * columns * len(cameras), 1.6 * len(strips)))
     grid = figure.subplots(len(strips), columns, squeeze=False)
@@ -94,6 +97,12 @@ def draw_strips(strips: Mapping[str, Strip], out: Path, cameras: Sequence[str]) 
     figure.tight_layout(pad=0.4)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
+
+
+def check_has_pictures(observation: str) -> None:
+    """Raise DexloopError for policies that see the simulation's state: nothing of theirs can be drawn."""
+    if observation == "privileged":
+        raise DexloopError("--observation privileged has no pictures to draw; it needs --observation images")
 
 
 def _draw_row(cells: list[Any], strip: Strip, cameras: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from dexloop.bench.cell import Cell
 from dexloop.bench.figures import figure_4, figure_5
 from dexloop.bench.results import Entry, cell_path, read_cells
-from dexloop.bench.strips import figure_3
-from dexloop.bench.studies import Selection, ablation_cells, paper_cells, robustness_cells
+from dexloop.bench.running import cell_directory
+from dexloop.bench.strips import check_has_pictures, figure_3
+from dexloop.bench.studies import POLICIES, Selection, ablation_cells, paper_cells, robustness_cells
 from dexloop.bench.tables import ablation_table, robustness_table, table_1, table_2
 from dexloop.bench.work import run_cells
 from dexloop.errors import DexloopError, unknown
@@ -35,16 +36,18 @@ _FIGURES: dict[str, Callable[[Sequence[Entry], Path], None]] = {"figure4": figur
 
 
 def bench(study: str, selection: Selection, runs: Path, out: Path, *, jobs: int, run: bool) -> None:
-    """Do a study, or a selection of it; ``run`` False only shows what is there.
+    """Run the missing cells of a study, or of a selection of it, and show it; ``run`` False only shows what is there.
 
     runs: where run directories go. out: the folder of all results; both tables and the figures share ``table2``, and
     policies that see the simulation's state have folders of their own. Raises DexloopError for an unknown study, task
-    or policy, and when a cell could not be run.
+    or policy, for a selection that the study is not made of, and when a cell could not be run.
     """
     if study not in STUDIES:
         raise unknown("STUDY", study, STUDIES)
     if jobs < 1:
         raise DexloopError(f"--jobs must be at least 1, got {jobs}")
+    if study == "figure3":
+        check_has_pictures(selection.observation)
     results = results_folder(study, selection, out)
     cells = _cells(study, selection)
     if run:
@@ -65,17 +68,21 @@ def _cells(study: str, selection: Selection) -> list[Cell]:
         return ablation_cells(selection)
     if study == "robustness":
         return robustness_cells(selection)
-    wanted = _POLICIES.get(study)
-    return [cell for cell in paper_cells(selection) if wanted is None or cell.policy in wanted]
+    wanted = _POLICIES.get(study, POLICIES)
+    cells = [cell for cell in paper_cells(selection) if cell.policy in wanted]
+    if not cells:
+        asked = " ".join(selection.policies)
+        raise DexloopError(f"--policies {asked}: {study} is made of other policies: {', '.join(wanted)}")
+    return cells
 
 
 def _show(study: str, cells: Sequence[Cell], runs: Path, results: Path) -> None:
-    """Print or draw what there is of a study; of all cells in its folder, also those that were made elsewhere."""
+    """Print or draw the cells of a study that are there, also those of other seeds or made on other machines."""
     there = read_cells(results)
     wanted = {(cell.config.task, cell.policy) for cell in cells}
     shown = [entry for entry in there if (entry["task"], entry["policy"]) in wanted]
     if not shown:
-        raise DexloopError(f"{results} has no cell of {study}; without --show they are run")
+        raise DexloopError(f"{results} has no cell of {study} yet; the command without --show runs them")
     missing = sum(not cell_path(results, cell).is_file() for cell in cells)
     if missing:
         say(f"{missing} of {len(cells)} cells are not there yet")
@@ -85,21 +92,17 @@ def _show(study: str, cells: Sequence[Cell], runs: Path, results: Path) -> None:
     picture = results.with_name(study if results.name == "table2" else f"{study}-state") / f"{study}.png"
     if study == "figure3":
         finished = _first_of_tasks([cell for cell in cells if cell_path(results, cell).is_file()], runs)
-        figure_3({cell.config.task: open_run(_trained(cell, runs)) for cell in finished}, picture)
+        figure_3({cell.config.task: open_run(cell_directory(cell, runs)) for cell in finished}, picture)
     else:
         _FIGURES[study](shown, picture)
     say(f"figure: {picture}")
-
-
-def _trained(cell: Cell, runs: Path) -> Path:
-    return runs / "cells" / cell.base / cell.policy
 
 
 def _first_of_tasks(cells: Sequence[Cell], runs: Path) -> list[Cell]:
     """For each task the first cell whose run is still here."""
     first: dict[str, Cell] = {}
     for cell in cells:
-        if (_trained(cell, runs) / "policy").is_dir():
+        if (cell_directory(cell, runs) / "policy").is_dir():
             first.setdefault(cell.config.task, cell)
     if not first:
         raise DexloopError(f"{runs} has no trained run to draw; figure 3 needs one here, not only its results")

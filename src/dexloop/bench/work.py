@@ -1,4 +1,4 @@
-"""Many cells, several at a time: each worker takes what nobody else is at, and leaves what is done alone."""
+"""Run many cells, several at a time: each worker takes cells that are not done and that no other process works on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import fcntl
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from dexloop.bench.cell import Cell
 from dexloop.bench.results import cell_path
@@ -21,28 +22,35 @@ from dexloop.progress import say
 def run_cells(cells: Sequence[Cell], runs: Path, results: Path, command: str, jobs: int) -> None:
     """Run every cell whose file is not there yet, ``jobs`` at a time.
 
-    Two that share a base are never run at the same time, in this command or another one: a file's lock says that
-    somebody is at it, and ends with its process. Raises DexloopError when some could not be run.
+    Cells that share a base are run by one process, one after the other; others, also of other commands, pass them over
+    until it ends. Raises DexloopError when some could not be run, and when a worker died.
     """
     missing = [cell for cell in cells if not cell_path(results, cell).is_file()]
     if not missing:
         return
     say(f"{len(missing)} of {len(cells)} cells to run, {jobs} at a time; they go on where they were if interrupted")
     if jobs == 1:
-        failed = work(missing, runs, results, command)
+        failed, trouble = len(list(failing(missing, runs, results, command))), []
     else:
-        failed = _run_in_processes(missing, runs, results, command, jobs)
+        failed, trouble = _run_in_processes(missing, runs, results, command, jobs)
     if failed:
-        raise DexloopError(f"{failed} cells could not be run, as said above; the same command tries them again")
+        trouble.insert(0, f"{failed} of {len(missing)} cells could not be run, as said above")
+    if trouble:
+        raise DexloopError(f"{'; '.join(trouble)}; the same command tries again what is not done")
 
 
-def _run_in_processes(cells: Sequence[Cell], runs: Path, results: Path, command: str, jobs: int) -> int:
+def _run_in_processes(
+    cells: Sequence[Cell], runs: Path, results: Path, command: str, jobs: int
+) -> tuple[int, list[str]]:
+    """How many cells could not be run, and what became of workers that did not get to the end."""
     context = multiprocessing.get_context("spawn")
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = threads
+    # A flag for each cell: several workers may try the same one, and what a worker has noted must outlive it.
+    failed = context.RawArray("b", len(cells))
     try:
-        workers = [context.Process(target=_worker, args=(cells, runs, results, command)) for _ in range(jobs)]
+        workers = [context.Process(target=_worker, args=(cells, runs, results, command, failed)) for _ in range(jobs)]
         for worker in workers:
             worker.start()
     finally:
@@ -57,25 +65,29 @@ def _run_in_processes(cells: Sequence[Cell], runs: Path, results: Path, command:
         for worker in workers:
             worker.join()
         raise
-    return sum(abs(worker.exitcode or 0) for worker in workers)
+    return sum(failed), sorted({_end(worker.exitcode) for worker in workers if worker.exitcode})
 
 
-def _worker(cells: Sequence[Cell], runs: Path, results: Path, command: str) -> None:
+def _end(exitcode: int) -> str:
+    """How a worker died; out of memory the system kills with signal 9."""
+    if exitcode > 0:
+        return f"a worker stopped with exit code {exitcode}"
+    return f"a worker was killed by signal {-exitcode}" + (" (was there too little memory?)" if exitcode == -9 else "")
+
+
+def _worker(cells: Sequence[Cell], runs: Path, results: Path, command: str, failed: Any) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        failed = work(cells, runs, results, command)
-    except KeyboardInterrupt:
-        failed = 0
-    raise SystemExit(failed)
+    with contextlib.suppress(KeyboardInterrupt):
+        for cell in failing(cells, runs, results, command):
+            failed[cells.index(cell)] = 1
 
 
-def work(cells: Iterable[Cell], runs: Path, results: Path, command: str) -> int:
-    """Run the cells nobody else is at, one after the other; how many could not be run."""
-    failed = 0
+def failing(cells: Iterable[Cell], runs: Path, results: Path, command: str) -> Iterator[Cell]:
+    """Run the cells that no other process works on, one after the other, and yield those that could not be run."""
     for base, sharing in groupby(cells, key=lambda cell: cell.base):
         with claimed(runs / "bases" / f"{base}.lock") as mine:
             if not mine:
-                say(f"cells of {base}: left to another process, which is at them")
+                say(f"cells of {base}: another process works on them, so that they are passed over here")
             for cell in sharing if mine else ():
                 # Another command may have run it since.
                 if cell_path(results, cell).is_file():
@@ -84,13 +96,12 @@ def work(cells: Iterable[Cell], runs: Path, results: Path, command: str) -> int:
                     run_cell(cell, runs, results, command)
                 except DexloopError as error:
                     say(f"error: cell {cell.name}: {error}")
-                    failed += 1
-    return failed
+                    yield cell
 
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Generator[bool]:
-    """Whether this process, and no other, may work on what ``path`` stands for; freed at the end, or by its death."""
+    """Lock the file ``path``, until the block or the process ends; gives False where another process holds the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
