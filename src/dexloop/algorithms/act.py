@@ -20,11 +20,12 @@ from dexloop.types import Episode
 
 @dataclass(frozen=True, slots=True)
 class ActConfig:
-    """updates: gradient steps of ``batch`` samples. learning_rate, weight_decay: of AdamW.
+    """How the chunking policy learns.
 
-    kl_weight: beta of the loss L1 + beta KL(q(z) || N(0, 1)), the L1 a mean over steps and action dimensions, the KL
-    a sum over z, as in the paper's code. decay: m of the temporal ensemble. There is no noise on the observations as
-    in cloning: with a deviation of 0.2 it did worse.
+    updates: gradient steps of ``batch`` samples. learning_rate, weight_decay: of AdamW. kl_weight: beta of the loss
+    L1 + beta KL(q(z) || N(0, 1)), the L1 a mean over steps and action dimensions, the KL a sum over z, as in the
+    paper's code. decay: m of the temporal ensemble. There is no noise on the observations as in cloning: with a
+    deviation of 0.2 it did no better.
     """
 
     transformer: TransformerConfig = field(default_factory=TransformerConfig)

@@ -19,17 +19,17 @@ _MOST_MEMBERS = 100
 
 @dataclass(frozen=True, slots=True)
 class CloningConfig:
-    """updates: gradient steps. batch: samples a step. weight_decay: of AdamW.
+    """How the demonstrations are cloned.
 
-    error: of an action, squared as in Eq. 1, or absolute as in ACT (arXiv 2304.13705). People pause, and begin to
-    close a hand now a little sooner, now later. The squared error answers with the mean of doing it and not, which
-    hangs half-way, the absolute one with the median, which does what was done more often.
-    members: networks that learn this side by side and whose mean acts: one answers better the more of them there are.
-    input_noise: deviation of the noise on standardised observations; it keeps the clone from reading
-    the next action off tiny differences that only the demonstrator's own motion has.
-    policy_ignores: proprioception by the beginning of its name that the policy does not see. Where it
-    sees its own targets and the time it copies them instead of looking (de Haan et al., "Causal
-    Confusion in Imitation Learning", arXiv 1905.11979); the critics see everything.
+    updates: gradient steps. batch: samples a step. weight_decay: of AdamW. error: of an action, squared as in Eq. 1,
+    or absolute as in ACT (arXiv 2304.13705). People pause, and begin to close a hand now a little sooner, now later.
+    With the squared error a policy learns the mean of that, which can be a hand half closed; with the absolute one
+    the median, which is what was done more often. members: networks that learn this side by side and whose mean acts:
+    one answers better the more of them there are. input_noise: deviation of the noise on standardised observations;
+    it keeps the clone from reading the next action off tiny differences that only the demonstrator's own motion has.
+    policy_ignores: proprioception by the beginning of its name that the policy does not see. Where it sees its own
+    targets and the time it copies them instead of looking (de Haan et al., "Causal Confusion in Imitation Learning",
+    arXiv 1905.11979); the critics see everything.
     """
 
     members: int = 5

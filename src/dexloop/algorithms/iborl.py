@@ -1,9 +1,9 @@
 """What makes reinforcement learning IBORL: a frozen teacher and a weight that knows when it is better.
 
-Huang et al., "Dexterous Hand Manipulation via Efficient Imitation-Bootstrapped Online Reinforcement
-Learning". Two slips of the paper are mended in both forms: Algorithm 1 adds the imitation loss to what
-is maximised (its sign must be minus), and divides a sum over N/2 samples by N, so that its weight
-would stop at one half (here it is the mean).
+Huang et al., "Dexterous Hand Manipulation via Efficient Imitation-Bootstrapped Online Reinforcement Learning", arXiv
+2503.04014. Two slips of the paper are mended in both forms: Algorithm 1 adds the imitation loss to what is maximised
+(its sign must be minus), and divides a sum over N/2 samples by N, so that its weight would stop at one half (here it is
+the mean).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Under what conditions each task is learned, and what the paper reports.
 
 Huang et al., "Dexterous Hand Manipulation via Efficient Imitation-Bootstrapped Online Reinforcement Learning",
-Tables I and II; a real robot of the same make, 40 trials a cell.
+arXiv 2503.04014, Tables I and II; a real robot of the same make, 40 trials a cell.
 """
 
 from __future__ import annotations

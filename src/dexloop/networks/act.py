@@ -63,7 +63,8 @@ class ActNetwork(nn.Module):
     each action of the chunk. Actions are standardised inside, with what ``fit_actions`` found.
 
     parts: sizes of the latent's parts, which add up to D; the first is the proprioception, the others are the
-    privileged state and each camera's features. ignored: entries of the latent that it must not see.
+    privileged state, each camera's features and, with a memory, the mean of each camera's. ignored: entries of the
+    latent that it must not see.
     """
 
     def __init__(

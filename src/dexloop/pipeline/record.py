@@ -1,4 +1,4 @@
-"""Record demonstrations, and rollouts of the clone."""
+"""Record demonstrations, and rollouts of what was learned from them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def record_rollouts(
     reward: RewardModel,
     person: Operator | None = None,
 ) -> EpisodeDataset:
-    """Let the clone try, exploring a little; every valid episode is kept, failures above all.
+    """Let policies try, exploring as they do; every valid episode is kept, failures above all.
 
     They teach the classifier what is not success and warm up the critic, and count as robot time. policies: take turns.
     person: who judges the episodes where nobody else does. Void episodes are done again from the next seed and count as

@@ -1,4 +1,4 @@
-"""Train the reward classifier of a run from its demonstrations, the clone's rollouts, and online episodes if wanted."""
+"""Train the reward classifier of a run from its demonstrations, its rollouts, and online episodes if wanted."""
 
 from __future__ import annotations
 

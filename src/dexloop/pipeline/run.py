@@ -109,9 +109,10 @@ class Run:
         save_act(directory.act, *taught, seed=config.seed, **config.act.training())
 
     def collect_rollouts(self) -> None:
-        """The clone's own attempts, with whatever it does wrong, every second one clumsy where that is wanted.
+        """Attempts before online learning, with whatever goes wrong in them.
 
-        Where a chunking policy makes them it makes two for each clumsy one, which stays the clone's.
+        A chunking policy makes two of three, or the clone one of two; the others are the clone's with much noise. Where
+        no noise is wanted all are the former's.
         """
         made = self.directory.rollouts
         if made.is_dir() and len(EpisodeDataset.open(made)) >= self.config.record.rollouts:

@@ -90,7 +90,7 @@ def pretrain(target: Run) -> None:
 
 
 def train_reward(target: Run, *, label: bool, port: int, online: OnlineLabels | None = None) -> None:
-    """The classifier, from the clone's rollouts as well if there is a clone, after a person's labels if asked.
+    """The classifier, from rollouts as well if there is a clone to make them, after a person's labels if asked.
 
     online: which online episodes teach it as well; it is trained again then. Raises DexloopError where the run does not
     learn from a classifier, and gives no online episodes to make one from for another run.
