@@ -81,7 +81,7 @@ class AlgorithmConfig:
     copy_successes: bool = True
     acts: Literal["auto", "mean", "best_proposal", "best_pace"] = "mean"
     speedup: float = 1.0
-    paces: tuple[float, ...] = (1.0, 1.5, 2.0)
+    paces: tuple[float, ...] = (1.0, 1.5)
     caution: float = 2.0
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
