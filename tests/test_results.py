@@ -47,9 +47,15 @@ def test_the_papers_tables_are_those_that_their_cells_give(cells: list[Entry]) -
     assert len(lines) > 10 and [line for line in lines if line not in page] == []
 
 
+def test_the_clones_of_a_former_default_are_those_that_their_cells_give() -> None:
+    page = (RESULTS / "history.md").read_text(encoding="utf-8").splitlines()
+    lines = table_2(read_cells(RESULTS / "table2-policy")).splitlines()
+    assert len(lines) > 10 and [line for line in lines if line not in page] == []
+
+
 def test_the_readme_shows_the_same_rounded(cells: list[Entry]) -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    for row in pool([cell for cell in cells if cell["policy"] in ("bc", "iborl", "iborl_policy")]):
+    for row in pool([cell for cell in cells if cell["policy"] in ("bc", "iborl")]):
         named = "doll" if row.task == "loopy" else row.task
         shown = next(line for line in page if line.startswith(f"| {named} |"))
         assert row.steps and f"{100 * row.rate:.0f} %, {row.steps[0]:.0f} steps" in shown

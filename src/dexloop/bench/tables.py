@@ -77,7 +77,7 @@ def table_1(entries: Sequence[Entry]) -> str:
     rows: list[Sequence[str]] = []
     for task, given in TABLE_1.items():
         cells = [e for e in entries if e["task"] == task]
-        ours = [e for e in cells if e["policy"] == "iborl"] or [e for e in cells if e["policy"] == "iborl_policy"]
+        ours = [e for e in cells if e["policy"] == "iborl"]
         measured = [e["classifier"] for e in ours if e["classifier"]]
         minutes = [e["robot_minutes"] for e in ours]
         steps = [s for e in cells if e["policy"] == "bc" for s in e["demonstration_steps"]]
