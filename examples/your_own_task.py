@@ -1,9 +1,8 @@
-"""A simulated task of your own in one file: lift a full can.
-
-    python examples/your_own_task.py [EPISODES]
+"""A simulated task of your own in one file: lift a full can: python examples/your_own_task.py [EPISODES]
 
 With dexloop's verbs, in this folder: dexloop run can --robot gym:your_own_task:Own/Can-v0
 --operator your_own_task:make_operator --observation privileged --reward simulation
+From pictures: SimConfig(..., observation="images", privileged=True, ...) in ROBOT, and without the last two flags.
 """
 
 from __future__ import annotations
