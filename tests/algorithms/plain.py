@@ -46,7 +46,8 @@ class PlainActorCritic:
         with torch.no_grad():
             action, _ = self.policy.sample(batch.next_observation)
             drawn = torch.randperm(config.members)[: config.subset]
-            following = _values(self.targets, batch.next_observation, action)[drawn].min(0).values
+            values = _values(self.targets, batch.next_observation, action)
+            following = values if config.targets == "independent" else values[drawn].min(0).values
             target = batch.reward + batch.discount * following
             target = target if config.value_range is None else target.clamp(*config.value_range)
         loss = (_values(self.members, batch.observation, batch.action) - target).square().mean(1).sum()

@@ -217,8 +217,8 @@ LEARNED = replace(ENTROPY, warmup_updates=0, learning_rate=1e-3, value_range=Non
 @pytest.mark.parametrize("regularised", [False, True])
 @pytest.mark.parametrize(
     "config",
-    [TINY, WEIGHTED, replace(WEIGHTED, error="absolute"), LEARNED],
-    ids=["minimum", "weighted", "weighted, absolute", "learned noise, mean"],
+    [TINY, WEIGHTED, replace(WEIGHTED, error="absolute"), LEARNED, replace(TINY, targets="independent")],
+    ids=["minimum", "weighted", "weighted, absolute", "learned noise, mean", "independent targets"],
 )
 def test_updates_are_those_of_a_plain_implementation(config: ActorCriticConfig, regularised: bool) -> None:
     made, twin = (filled(config, regularised=regularised, learn=config.learn_temperature) for _ in range(2))

@@ -31,8 +31,9 @@ _LEAST_WEIGHT = 1e-3
 class ActorCriticConfig:
     """Settings of the learner.
 
-    batch: samples an update, half online and half demonstrations. members: critics E; subset: how
-    many of them, drawn anew, a target takes the minimum of. critic_updates: critic updates for one
+    batch: samples an update, half online and half demonstrations. members: critics E. targets: shared, all learn
+    towards the minimum of ``subset`` target networks, drawn anew (RLPD); independent, each towards its own, so that
+    they disagree where they do not know (Ghasemipour et al., arXiv 2205.13703). critic_updates: critic updates for one
     of the actor. actor_value: what the actor climbs, the critics' mean or their minimum.
     extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted" imitates
     the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359), which cannot
@@ -55,6 +56,7 @@ class ActorCriticConfig:
     batch: int = 256
     members: int = 10
     subset: int = 2
+    targets: Literal["shared", "independent"] = "shared"
     width: int = 256
     learning_rate: float = 3e-4
     actor_learning_rate: float = 3e-4
@@ -179,13 +181,16 @@ class ActorCritic:
         with torch.no_grad():
             mean, log_deviation = self.policy(batch.next_observation)
             action = squash(mean, log_deviation, noise)
-            following = self.target(batch.next_observation, action, subset).amin(0)
+            if config.targets == "shared":
+                following = self.target(batch.next_observation, action, subset).amin(0)
+            else:
+                following = self.target(batch.next_observation, action)
             target = batch.reward + batch.discount * following
             if config.value_range is not None:
                 target = target.clamp(*config.value_range)
         values = self.critic(batch.observation, batch.commanded)
         loss = (values - target).square().mean(1).sum()
-        half = len(target) - round(config.batch * config.demonstration_share)
+        half = len(batch.reward) - round(config.batch * config.demonstration_share)
         return loss, {
             "critic_loss": loss.detach() / config.members,
             "q_mean": values.detach()[:, :half].mean(),
