@@ -129,7 +129,7 @@ def test_a_policy_that_has_learned_goes_on_learning_when_nobody_takes_over_any_m
 
 def test_a_classifier_that_is_not_there_cannot_judge(failing: Failing, tiny_run: Path) -> None:
     line = failing("evaluate", tiny_run, "--robot", "sim", "--judge", "classifier")
-    assert "--judge classifier: " in line and "dexloop reward" in line
+    assert "--judge classifier: " in line and "--judge person" in line
 
 
 def test_there_is_nothing_to_resume(failing: Failing, tmp_path: Path) -> None:

@@ -99,9 +99,7 @@ def evaluate_in_run(
     if "classifier" in (judged_by, config.reward) and run.classifier.is_file():
         classifier = training_reward(replace(config, reward="classifier"), run, robot.spec)
     if judged_by == "classifier" and classifier is None:
-        raise DexloopError(
-            f"--judge classifier: {run.root} has none; give --judge person, or make one with: dexloop reward"
-        )
+        raise DexloopError(f"--judge classifier: {run.root} has none; give --judge person")
     with opened_judge(config, robot.spec) if judged_by == "person" else nullcontext() as person:
         return evaluate_policy(
             config,
