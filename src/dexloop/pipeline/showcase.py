@@ -8,7 +8,6 @@ import numpy as np
 
 from dexloop.core import Policy
 from dexloop.data.dataset import EpisodeDataset
-from dexloop.data.files import remove_files
 from dexloop.episode import run_episode
 from dexloop.errors import DexloopError
 from dexloop.gates.human import HumanGate
@@ -32,12 +31,8 @@ def film(run: Run, name: str, policy: Policy) -> None:
     if not run.robot.spec.observation.cameras or _may_be_real(run):
         return
     side = "before" if name == "bc" else "after"
-    paths = {
-        (trial, outcome): run.directory.videos / f"{side}_{name}_{trial}_{outcome}.mp4"
-        for trial in range(_FILMED)
-        for outcome in ("success", "failure", "unjudged")
-    }
-    remove_files(list(paths.values()))
+    for old in run.directory.videos.glob(f"{side}_{name}_[0-9]*.mp4"):
+        old.unlink()
     for trial in range(_FILMED):
         episode = run_episode(
             run.robot,
@@ -49,7 +44,7 @@ def film(run: Run, name: str, policy: Policy) -> None:
         )
         judged = episode.success or episode.true_success is not None or run.config.reward == "simulation"
         outcome = "success" if episode.success else "failure" if judged else "unjudged"
-        write_episode(paths[trial, outcome], episode, run)
+        write_episode(run.directory.videos / f"{side}_{name}_{trial}_{outcome}.mp4", episode, run)
 
 
 def write_episode(path: Path, episode: Episode, run: Run) -> None:
