@@ -334,7 +334,7 @@ def test_a_classifier_judges_what_the_environment_does_not() -> None:
     run.record()
     run.pretrain()
     run.collect_rollouts()
-    with pytest.raises(DexloopError, match="label some episodes"):
+    with pytest.raises(DexloopError, match="needs successful frames; label some with"):
         run.train_reward()
     bc = verbs.load_agent(run.directory.prior).agent
     assert run.evaluate("bc", bc, 0.0).judged_by == "person"
@@ -395,7 +395,7 @@ def test_a_persons_verdict_is_no_reward_of_the_environment() -> None:
         (["--operator", "third_party_operators:none"], "gave a int"),
         (["--operator", "none.safetensors"], "no such policy"),
         (["--operator", "keyboard"], "needs a terminal"),
-        (["--reward", "classifier"], "no cameras"),
+        (["--reward", "classifier"], "no pictures for a classifier; add --reward simulation"),
         (["--robot", "gym:ThirdParty/Nowhere-v0"], "Nowhere"),
         (["--gym.control-hz", "-1"], "control_hz in Hz, above 0"),
     ],
