@@ -31,6 +31,8 @@ IBORL = AlgorithmConfig(
         climb=1.0,
         warmup_updates=5_000,
         close_up=10,
+        # Caution goes by how far critics disagree; with targets in common they are right and wrong together.
+        targets="independent",
     ),
     regulariser=RegulariserConfig(alpha=1.0),
     pace=PaceConfig(updates_per_step=2.0),
@@ -54,8 +56,11 @@ IBORL_PAPER = AlgorithmConfig(
 ALGORITHMS: Mapping[str, AlgorithmConfig] = MappingProxyType(
     {
         "iborl": IBORL,
-        # Whose policy learns in any case, and proposes beside the clone.
-        "iborl_policy": replace(IBORL, name="iborl_policy", acts="best_proposal"),
+        # Whose policy learns in any case, and proposes beside the clone. It climbs what critics overrate, so that their
+        # targets are the least of two.
+        "iborl_policy": replace(
+            IBORL, name="iborl_policy", acts="best_proposal", learner=replace(IBORL.learner, targets="shared")
+        ),
         "iborl_paper": IBORL_PAPER,
         "iborl_ablated": replace(IBORL_PAPER, name="iborl_ablated", regulariser=None),
         "rlpd": replace(IBORL_PAPER, name="rlpd", pretrained=False, exploration=0.5, regulariser=None),

@@ -211,7 +211,7 @@ ABLATIONS: Mapping[str, Change] = MappingProxyType(
         "unclipped": _learner(value_range=None),
         "no_warmup": _learner(warmup_updates=0),
         "critics_10": _learner(members=10),
-        "independent_targets": _learner(targets="independent"),
+        "shared_targets": _learner(targets="shared"),
         "updates_1": _pace(1.0),
         "updates_4": _pace(4.0),
         "no_symmetric_sampling": _learner(demonstration_share=0.0),
