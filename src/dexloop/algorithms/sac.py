@@ -34,8 +34,8 @@ class ActorCriticConfig:
     batch: samples an update, half online and half demonstrations. members: critics E. targets: shared, all learn
     towards the minimum of a few target networks (RLPD); independent, each towards its own, so that they disagree where
     they do not know (Ghasemipour et al., arXiv 2205.13703). subset: how many target networks, drawn anew, a shared
-    target takes the minimum of. critic_updates: critic updates for one
-    of the actor. actor_value: what the actor climbs, the critics' mean or their minimum.
+    target takes the minimum of. critic_updates: critic updates for one of the actor.
+    actor_value: what the actor climbs, the critics' mean or their minimum.
     extraction: how the policy is drawn from the critics; "gradient" climbs Q(s, pi(s)), "weighted" imitates
     the replay's own actions, each weighted by exp(advantage / beta) (AWAC, arXiv 2006.09359), which cannot
     leave what was tried. imitates: all of the replay, or only what episodes that succeeded did; where a
