@@ -25,33 +25,34 @@ _MOST_FOLDS = 20
 _LONGEST_MOTION = 10.0
 # A feature that hardly moves must not be blown up into noise.
 _SMALLEST_DEVIATION = 0.01
-_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierConfig:
     """folds: heads, at least 2; each learns without another part of the episodes, on which it is measured.
 
-    updates: of each head, gradient steps of ``batch`` frames, half of them positive. motion_seconds: it is also told
-    how what it sees has changed since so long ago each [s], as a picture does not show whether the object is at rest;
-    empty for pictures alone. crops: versions of each episode, all but one shifted at random by up to ``shift``
-    [pixels]. input_noise: deviation of the noise on standardised inputs. typical: a frame counts only where it is no
-    farther from the successes shown than this share of them is, measured on episodes left out; 1 counts all.
-    window_seconds: how long success must be seen before it counts [s], longer than the task's own half second so that
-    it is seldom called early; hits: the share of that window's frames that must say so. margin_seconds: of frames just
-    before success, which may look the same and teach nothing [s].
+    updates: of each head, gradient steps of ``batch`` frames, half of them positive. threshold: the probability
+    above which a frame counts as success. motion_seconds: it is also told how what it sees has changed since so
+    long ago each [s], as a picture does not show whether the object is at rest; empty for pictures alone. crops:
+    versions of each episode, all but one shifted at random by up to ``shift`` [pixels]. input_noise: deviation of
+    the noise on standardised inputs. typical: a frame counts only where it is no farther from the successes shown
+    than this share of them is, measured on episodes left out; 1 counts all. window_seconds: how long success must
+    be seen before it counts [s], longer than the task's own half second so that it is seldom called early; hits:
+    the share of that window's frames that must say so. margin_seconds: of frames just before success, which may
+    look the same and teach nothing [s].
     """
 
     folds: int = 4
     updates: int = 2_000
     batch: int = 128
+    threshold: float = 0.5
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     motion_seconds: tuple[float, ...] = (0.2, 0.5)
     crops: int = 6
     shift: int = 3
     input_noise: float = 0.3
-    typical: float = 0.9
+    typical: float = 0.95
     window_seconds: float = 1.0
     hits: float = 0.7
     margin_seconds: float = 0.5
@@ -67,6 +68,8 @@ class ClassifierConfig:
             )
         if self.crops < 1:
             raise DexloopError(f"--classifier.crops must be at least 1, got {self.crops}")
+        if not 0 < self.threshold < 1:
+            raise DexloopError(f"--classifier.threshold must lie in (0, 1), got {self.threshold:g}")
         if not 0 < self.typical <= 1:
             raise DexloopError(f"--classifier.typical must lie in (0, 1], got {self.typical:g}")
 
@@ -137,14 +140,6 @@ class ClassifierReport:
     episodes: int
     failed_episodes: int
 
-    @property
-    def mistakes(self) -> float:
-        """What it would teach wrongly online, the shares of failures and of successes alike.
-
-        A success that is not seen is as bad as a false one: what led to it is learned to be worth nothing.
-        """
-        return self.false_positives_per_failed_episode + self.early_successes + self.missed_successes
-
 
 def train_classifier(
     episodes: Sequence[LabelledEpisode],
@@ -157,8 +152,8 @@ def train_classifier(
 ) -> tuple[SuccessClassifier, ClassifierReport]:
     """Train a head on all but one part of the episodes, for each part; what they say of the parts left out is measured.
 
-    encoder: the policy's; it stays as it is. control_hz: frames a second. The threshold is the best for what was
-    measured. Raises DexloopError without a single positive frame, without a negative one, and for a lone episode.
+    encoder: the policy's; it stays as it is. control_hz: frames a second. Raises DexloopError without a single positive
+    frame, without a negative one, and for a lone episode.
     """
     episodes = [e for e in episodes if any(label != FrameLabel.UNSURE for label in e.labels)]
     kinds = {label for e in episodes for label in e.labels}
@@ -189,7 +184,7 @@ def train_classifier(
         scores = [
             its * (away <= classifier.typical.farthest).numpy() for its, away in zip(scores, distances, strict=True)
         ]
-    return classifier.eval(), _measure(episodes, scores, frames(config.window_seconds, control_hz), config.hits)
+    return classifier.eval(), _measure(episodes, scores, config, control_hz)
 
 
 def _fit_typical(
@@ -317,23 +312,13 @@ def _parts(episodes: Sequence[LabelledEpisode], folds: int, seed: int) -> list[i
 
 
 def _measure(
-    episodes: Sequence[LabelledEpisode], scores: Sequence[np.ndarray], window: int, hits: float
+    episodes: Sequence[LabelledEpisode], scores: Sequence[np.ndarray], config: ClassifierConfig, control_hz: float
 ) -> ClassifierReport:
-    reports = [_report(episodes, scores, t, window, hits) for t in _THRESHOLDS]
-    return min(reports, key=lambda report: (report.mistakes, -report.accuracy))
-
-
-def _report(
-    episodes: Sequence[LabelledEpisode],
-    scores: Sequence[np.ndarray],
-    threshold: float,
-    window: int,
-    hits: float,
-) -> ClassifierReport:
+    window, threshold = frames(config.window_seconds, control_hz), config.threshold
     counts: dict[Any, int] = {"tp": 0, "fp": 0, "fn": 0, "tn": 0}
     false_alarms = early = missed = failed = succeeded = 0
     for episode, values in zip(episodes, scores, strict=True):
-        debounce = Debounce(window, hits)
+        debounce = Debounce(window, config.hits)
         fired = begun = False
         # Without labels that say when success began there is no early and no late.
         timed = episode.success and episode.timed
