@@ -47,9 +47,10 @@ def test_the_papers_tables_are_those_that_their_cells_give(cells: list[Entry]) -
     assert len(lines) > 10 and [line for line in lines if line not in page] == []
 
 
-def test_the_clones_of_a_former_default_are_those_that_their_cells_give() -> None:
+@pytest.mark.parametrize("folder", ["table2-policy", "table2-targets"])
+def test_the_tables_of_former_defaults_are_those_that_their_cells_give(folder: str) -> None:
     page = (RESULTS / "history.md").read_text(encoding="utf-8").splitlines()
-    lines = table_2(read_cells(RESULTS / "table2-policy")).splitlines()
+    lines = table_2(read_cells(RESULTS / folder)).splitlines()
     assert len(lines) > 10 and [line for line in lines if line not in page] == []
 
 

@@ -71,8 +71,8 @@ class AlgorithmConfig:
     proposals critics choose one and how fast it is done (``networks.chooser``); auto, best_pace unless somebody may
     take over, since what a person does a policy has to learn. paces: factors of actions that are velocities, the usual
     one first. caution: with best_pace, standard deviations over critics by which a choice must promise more than the
-    usual action, at first; half of that after thirty episodes, a third after sixty. speedup: exploring with
-    best_proposal, critics may also choose proposals so many times as fast, of actions that are velocities; 1 for none.
+    usual action. speedup: exploring with best_proposal, critics may also choose proposals so many times as fast, of
+    actions that are velocities; 1 for none.
     """
 
     name: str = "iborl"
@@ -82,7 +82,7 @@ class AlgorithmConfig:
     acts: Literal["auto", "mean", "best_proposal", "best_pace"] = "mean"
     speedup: float = 1.0
     paces: tuple[float, ...] = (1.0, 1.5)
-    caution: float = 2.0
+    caution: float = 1.0
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     learner: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     regulariser: RegulariserConfig | None = field(default_factory=RegulariserConfig)

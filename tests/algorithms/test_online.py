@@ -105,25 +105,9 @@ def test_a_clone_stays_what_it_is_and_critics_pace_it_once_they_are_warm(tmp_pat
     assert isinstance(choosers[-1], PacedClone)
     stored = load_agent(path)
     assert stored.architecture.paces == PACES
+    assert stored.agent.chooser.caution == stored.architecture.caution == 2.0
     kept = stored.agent.head.parameters()
     assert all(torch.equal(old, new) for old, new in zip(before, kept, strict=True))
-
-
-def test_caution_is_halved_once_thirty_episodes_were_chosen_and_rollouts_are_none(tmp_path: Path) -> None:
-    made, path = learner(paced=True, episodes=0), tmp_path / "policy.safetensors"
-    for index in range(10):
-        made.add_rollout(f"rollouts/{index}", make_episode(SMALL_ROBOT, index))
-    made.update()
-    made.update()
-    seen: list[float] = []
-    for index in range(61):
-        path.write_bytes(made.policy(index))
-        stored = load_agent(path)
-        assert isinstance(stored.agent.chooser, PacedClone)
-        assert stored.agent.chooser.caution == stored.architecture.caution
-        seen.append(stored.architecture.caution)
-        made.add(f"episodes/{index}", make_episode(SMALL_ROBOT, index))
-    assert (seen[0], seen[30], seen[60]) == pytest.approx((2.0, 1.0, 2 / 3)) and seen == sorted(seen, reverse=True)
 
 
 def test_a_verdict_that_came_later_moves_an_episode_between_the_halves() -> None:

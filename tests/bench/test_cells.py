@@ -137,11 +137,11 @@ def test_runs_begun_with_other_settings_are_named_and_not_gone_on_with(config: R
     run_cell(learned, runs, results, "")
     before = written(results, "cup-iborl-0")
 
-    other = replace(config, algorithm=replace(config.algorithm, caution=1.0, paces=(1.0,)))
+    other = replace(config, algorithm=replace(config.algorithm, caution=2.0, paces=(1.0,)))
     with pytest.raises(DexloopError, match=r"cup-0/iborl was begun .*\(--algorithm\.caution, --algorithm\.paces\)"):
         run_cell(replace(learned, config=other), runs, results, "")
     run_cell(Cell("bc", "cup-0", other), runs, results, "")
-    assert written(results, "cup-bc-0")["config"]["algorithm"]["caution"] == 1.0, "nothing that a base rests on"
+    assert written(results, "cup-bc-0")["config"]["algorithm"]["caution"] == 2.0, "nothing that a base rests on"
 
     cloned = replace(config, cloning=replace(config.cloning, updates=21))
     for policy in ("bc", "act", "iborl"):

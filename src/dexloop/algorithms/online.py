@@ -19,9 +19,6 @@ from dexloop.networks.policies import PolicyHead
 from dexloop.networks.storage import Architecture, CriticSize, agent_to_bytes
 from dexloop.types import Episode
 
-# Of the critics' choices at several paces: after so many episodes of these their caution is half of what it was.
-_FAMILIAR_EPISODES = 30
-
 
 class OnlineLearner:
     """Encodes each episode once, when it arrives; every update then costs what state updates cost.
@@ -30,8 +27,7 @@ class OnlineLearner:
     they choose what is done (``networks.chooser``): with ``paces``, factors (A,) for each, among what the heads of the
     policy propose at each of them, and the policy is a clone that stays as it is; else with a ``teacher`` among what
     policy and teacher propose, exploring also with ``speedup``, factors (A,) or empty. With neither the policy acts
-    alone. caution: of the choice among paces, at first. It falls with every episode: critics that have not seen yet
-    what comes of another pace agree on too much, all having learned from the same episodes.
+    alone. caution: of the choice among paces.
     """
 
     def __init__(
@@ -57,7 +53,6 @@ class OnlineLearner:
         self._speedup = speedup
         self._paces = paces
         self._caution = caution
-        self._rollouts = 0
         self._taken: set[str] = set()
         self._before_success: list[Tensor] = []
 
@@ -74,11 +69,6 @@ class OnlineLearner:
         if steps > 0 and episode.success:
             self._before_success.append(latents[-steps:, 0])
             self.learner.focus(torch.cat(self._before_success))
-
-    def add_rollout(self, key: str, episode: Episode) -> None:
-        """Put an episode of before learning into the replay, as an online one in which nothing was chosen."""
-        self.add(key, episode)
-        self._rollouts += 1
 
     def add(self, key: str, episode: Episode) -> None:
         """Put an online episode into the replay, and into the demonstration half if it succeeded and is to be copied.
@@ -105,9 +95,8 @@ class OnlineLearner:
             config, critic = self.learner.config, self.learner.critic
             size = CriticSize(config.members, config.width, close_up=config.close_up > 0)
             if self._paces:
-                caution = self._caution / (1 + (len(self._taken) - self._rollouts) / _FAMILIAR_EPISODES)
-                agent.chooser = PacedClone(critic, self._paces, caution)
-                architecture = replace(architecture, chooser=size, paces=self._paces, caution=caution)
+                agent.chooser = PacedClone(critic, self._paces, self._caution)
+                architecture = replace(architecture, chooser=size, paces=self._paces, caution=self._caution)
             elif self._teacher is not None:
                 agent.chooser = Chooser(self._teacher, critic, self._speedup)
                 architecture = replace(architecture, chooser=size, speedup=self._speedup)

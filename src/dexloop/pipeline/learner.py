@@ -61,7 +61,7 @@ def build_learner(config: RunConfig, run: RunDirectory) -> LearnerLoop:
     if config.algorithm.pretrained:
         # From scratch there is no clone, so its rollouts would be help that the baseline must not have.
         for key, episode in judge.episodes(run.rollouts):
-            learner.add_rollout(key, episode)
+            learner.add(key, episode)
     link = LearnerSide(run.episodes, run.policy)
     loop = LearnerLoop(learner, link, run.checkpoints, run.metrics, config.algorithm.pace)
     for trouble in loop.resume():
