@@ -69,11 +69,12 @@ def build_actor(config: RunConfig, run: RunDirectory, robot: Robot, operator: Op
 
 
 def _say_if_spent(actor: Actor, config: RunConfig) -> None:
-    """Rollouts count, so that a small budget can be spent before anything is learned."""
+    """The clone's rollouts count, so that a small budget can be spent before anything is learned."""
     spent, budget = actor.robot_seconds / 60, config.train.robot_minutes
     if spent >= budget:
+        counted = ", rollouts counted," if config.algorithm.pretrained else ""
         say(
-            f"no online episode: {spent:.1f} robot minutes are spent, rollouts counted, of --robot-minutes {budget:g}; "
+            f"no online episode: {spent:.1f} robot minutes are spent{counted} of --robot-minutes {budget:g}; "
             "give more to learn more"
         )
 
