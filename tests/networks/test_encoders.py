@@ -24,6 +24,27 @@ def test_soft_argmax_of_nothing_is_the_middle_and_of_two_peaks_their_mean() -> N
     torch.testing.assert_close(SpatialSoftArgmax(1)(maps), torch.tensor([[-0.5, 0.0]]))
 
 
+def test_a_point_that_has_nothing_to_look_at_is_somewhere_and_weak() -> None:
+    maps = torch.zeros(2, 1, 5, 5)
+    maps[0, 0, 2, 4] = 20.0
+    found = SpatialSoftArgmax(1).detect(maps)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0, 20.0], [0.0, 0.0, 0.0]]), atol=1e-4, rtol=0)
+
+
+def test_what_is_detected_is_each_cameras_features_and_their_strengths() -> None:
+    torch.manual_seed(0)
+    encoder = KeypointEncoder(("chest", "head"), EncoderConfig(keypoints=4, width=8))
+    images = torch.randint(0, 256, (3, 2, 3, 24, 32), dtype=torch.uint8)
+    found = encoder.detect(images)
+    assert found.shape == (3, encoder.detection_size) == (3, 24)
+    torch.testing.assert_close(found.view(3, 2, 12)[:, :, :8].flatten(1), encoder(images))
+    other = images.clone()
+    other[:, 0] = 255 - other[:, 0]
+    changed = encoder.detect(other)
+    assert torch.equal(changed[:, 12:], found[:, 12:])
+    assert (changed[:, 8:12] - found[:, 8:12]).abs().min() > 0
+
+
 def test_features_are_one_network_a_camera() -> None:
     torch.manual_seed(0)
     encoder = KeypointEncoder(("chest", "head"), EncoderConfig(keypoints=4, width=8))

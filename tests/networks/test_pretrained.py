@@ -111,8 +111,11 @@ def test_each_camera_has_points_of_its_own() -> None:
     with torch.no_grad():
         features = encoder(images)
         other = encoder(torch.cat([images[:, :1], 255 - images[:, 1:]], 1))
+        found = encoder.detect(images).unflatten(1, (2, 12))
     assert features.shape == (3, 16) and features.abs().max() <= 1
     assert torch.equal(other[:, :8], features[:, :8]) and not torch.allclose(other[:, 8:], features[:, 8:])
+    torch.testing.assert_close(found[:, :, :8].flatten(1), features)
+    assert found[:, :, 8:].std(0).min() > 0
 
 
 def test_the_default_is_the_small_network() -> None:

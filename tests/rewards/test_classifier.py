@@ -153,7 +153,7 @@ def test_without_another_success_nothing_is_called_unlike_it() -> None:
 
 def test_heads_agree_on_their_mean() -> None:
     classifier, _ = trained()
-    features = torch.randn(5, encoder().feature_size)
+    features = torch.randn(5, encoder().detection_size)
     logits = torch.stack([head(features).squeeze(-1) for head in classifier.heads])
     torch.testing.assert_close(classifier(features), logits.mean(0))
 
@@ -276,7 +276,7 @@ def test_shifted_versions_of_an_episode_at_rest_show_no_motion() -> None:
     seen = swinging(0, rests=True).observations[-1]
     images = stack_images([seen] * 5, ("top",))
     classifier = SuccessClassifier(encoder(500.0), 2, (1, 2))
-    size = classifier.encoder.feature_size
+    size = classifier.encoder.detection_size
     for _ in range(5):
         inputs = classifier.inputs(classifier.features(random_shift_alike(images, 3)))
         assert inputs.shape == (5, 3 * size)

@@ -38,11 +38,31 @@ class SpatialSoftArgmax(nn.Module):
         self.log_temperature = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        height, width = maps.shape[-2:]
-        weights = (maps * self.log_temperature.exp()).flatten(2).softmax(-1).unflatten(-1, (height, width))
-        ys = torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)
-        xs = torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)
+        return self._points(self._weights(maps))
+
+    def detect(self, maps: Tensor) -> Tensor:
+        """The points, and the value of each channel where its point is: (B, 3C)."""
+        weights = self._weights(maps)
+        return torch.cat([self._points(weights), (weights * maps).sum((-2, -1))], -1)
+
+    def _weights(self, maps: Tensor) -> Tensor:
+        return (maps * self.log_temperature.exp()).flatten(2).softmax(-1).unflatten(-1, maps.shape[-2:])
+
+    @staticmethod
+    def _points(weights: Tensor) -> Tensor:
+        height, width = weights.shape[-2:]
+        ys = torch.linspace(-1, 1, height, device=weights.device, dtype=weights.dtype)
+        xs = torch.linspace(-1, 1, width, device=weights.device, dtype=weights.dtype)
         return torch.cat([(weights.sum(-2) * xs).sum(-1), (weights.sum(-1) * ys).sum(-1)], -1)
+
+
+def detections(tower: nn.Module, x: Tensor) -> Tensor:
+    """What the ``SpatialSoftArgmax`` at the end of ``tower`` detects in what the layers before it make of ``x``."""
+    *layers, last = tower.children()
+    assert isinstance(last, SpatialSoftArgmax)
+    for layer in layers:
+        x = layer(x)
+    return last.detect(x)
 
 
 class KeypointEncoder(nn.Module):
@@ -54,14 +74,25 @@ class KeypointEncoder(nn.Module):
         self.config = config
         self.towers = nn.ModuleList([_tower(config) for _ in cameras])
         self.feature_size = len(cameras) * 2 * config.keypoints
+        self.detection_size = len(cameras) * 3 * config.keypoints
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, F) of images (B, cameras, 3, H, W), uint8 or float in [0, 255]."""
-        points: list[Tensor] = []
-        for index, tower in enumerate(self.towers):
-            x = images[:, index].to(torch.float32) / 255.0 - 0.5
-            points.append(tower(x.contiguous(memory_format=torch.channels_last)))
-        return torch.cat(points, -1)
+        return torch.cat([tower(x) for tower, x in zip(self.towers, self._seen(images), strict=True)], -1)
+
+    def detect(self, images: Tensor) -> Tensor:
+        """Features, and how strong each point is: (B, cameras x 3 x keypoints), camera after camera.
+
+        A point always is somewhere, also where what it looks for is not in the picture.
+        """
+        return torch.cat([detections(tower, x) for tower, x in zip(self.towers, self._seen(images), strict=True)], -1)
+
+    @staticmethod
+    def _seen(images: Tensor) -> list[Tensor]:
+        """Of each camera (B, 3, H, W) in [-0.5, 0.5]."""
+        return [
+            (x.to(torch.float32) / 255.0 - 0.5).contiguous(memory_format=torch.channels_last) for x in images.unbind(1)
+        ]
 
 
 def _tower(config: EncoderConfig) -> nn.Sequential:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dexloop.errors import DexloopError
-from dexloop.networks.encoders import EncoderConfig, KeypointEncoder, SpatialSoftArgmax
+from dexloop.networks.encoders import EncoderConfig, KeypointEncoder, SpatialSoftArgmax, detections
 from dexloop.networks.resnet import ResNetTrunk
 from dexloop.networks.tensor_files import read_tensors
 
@@ -33,11 +33,20 @@ class PretrainedEncoder(nn.Module):
         self.trunk = ResNetTrunk(config.name)
         self.heads = nn.ModuleList([_head(config.keypoints) for _ in cameras])
         self.feature_size = len(cameras) * 2 * config.keypoints
+        self.detection_size = len(cameras) * 3 * config.keypoints
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, F) of images (B, cameras, 3, H, W), uint8 or float in [0, 255]."""
-        maps = self.trunk(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        return torch.cat([head(maps[:, index]) for index, head in enumerate(self.heads)], -1)
+        return torch.cat([head(maps) for head, maps in zip(self.heads, self._maps(images), strict=True)], -1)
+
+    def detect(self, images: Tensor) -> Tensor:
+        """Features, and how strong each point is, as ``KeypointEncoder.detect``."""
+        seen = self._maps(images)
+        return torch.cat([detections(head, maps) for head, maps in zip(self.heads, seen, strict=True)], -1)
+
+    def _maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Of each camera (B, channels, h, w)."""
+        return self.trunk(images.flatten(0, 1)).unflatten(0, images.shape[:2]).unbind(1)
 
 
 ImageEncoder: TypeAlias = KeypointEncoder | PretrainedEncoder

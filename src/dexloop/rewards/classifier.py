@@ -77,7 +77,8 @@ class ClassifierConfig:
 class SuccessClassifier(nn.Module):
     """P(success | images): what the policy's frozen encoder sees, through small networks whose mean logit counts.
 
-    The encoder has learned on all of the demonstrations where things are; labels are too few to learn that from.
+    The encoder has learned on all of the demonstrations where things are; labels are too few to learn that from. How
+    strong each point is tells whether the thing is there at all: an empty hand has points as well.
     lags: it also sees how the features have changed since so many frames ago each; before an episode's first frame
     nothing had moved. typical: what looks like no success that was shown is none, whatever the networks say.
     """
@@ -86,13 +87,13 @@ class SuccessClassifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.lags = tuple(lags)
-        size = encoder.feature_size * (1 + len(self.lags))
+        size = encoder.detection_size * (1 + len(self.lags))
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
         self.heads = nn.ModuleList([_head(size) for _ in range(heads)])
-        self.typical = Typical(encoder.cameras, encoder.feature_size)
+        self.typical = Typical(encoder.cameras, encoder.detection_size)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B,) for standardised inputs (B, F)."""
@@ -100,8 +101,8 @@ class SuccessClassifier(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Image features (T, E) of images (T, cameras, 3, H, W)."""
-        return torch.cat([self.encoder(part) for part in images.split(256)])
+        """Points and their strengths (T, E) of images (T, cameras, 3, H, W)."""
+        return torch.cat([self.encoder.detect(part) for part in images.split(256)])
 
     def inputs(self, features: Tensor) -> Tensor:
         """What a head is asked about (T, F), not standardised: features (T, E) of successive frames, and changes."""
@@ -111,7 +112,7 @@ class SuccessClassifier(nn.Module):
     @torch.no_grad()
     def probabilities(self, inputs: Tensor) -> np.ndarray:
         """Probabilities (B,) of success for inputs (B, F), not standardised; 0 where nothing like it was shown."""
-        seen = self.typical(inputs[:, : self.encoder.feature_size])
+        seen = self.typical(inputs[:, : self.encoder.detection_size])
         return (torch.sigmoid(self((inputs - self.mean) / self.deviation)) * seen).numpy()
 
     def scores(self, observations: Sequence[Observation]) -> np.ndarray:

@@ -13,7 +13,7 @@ from dexloop.networks.pretrained import build_encoder
 from dexloop.networks.tensor_files import check_count, encode_tensors, read_module
 from dexloop.rewards.classifier import SuccessClassifier
 
-_FORMAT = "dexloop-classifier-4"
+_FORMAT = "dexloop-classifier-5"
 
 
 def save_classifier(path: Path, classifier: SuccessClassifier, threshold: float) -> None:
