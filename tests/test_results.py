@@ -47,7 +47,7 @@ def test_the_papers_tables_are_those_that_their_cells_give(cells: list[Entry]) -
     assert len(lines) > 10 and [line for line in lines if line not in page] == []
 
 
-@pytest.mark.parametrize("folder", ["table2-policy", "table2-targets"])
+@pytest.mark.parametrize("folder", ["table2-policy", "table2-targets", "table2-paces"])
 def test_the_tables_of_former_defaults_are_those_that_their_cells_give(folder: str) -> None:
     page = (RESULTS / "history.md").read_text(encoding="utf-8").splitlines()
     lines = table_2(read_cells(RESULTS / folder)).splitlines()
