@@ -21,7 +21,7 @@ from dexloop.errors import DexloopError
 from dexloop.flags import DECIDED_BY_RUN
 from dexloop.networks.encoders import EncoderConfig
 from dexloop.operators.scripted import HUMAN, Imperfection
-from dexloop.rewards.classifier import ClassifierConfig
+from dexloop.rewards.config import ClassifierConfig
 from dexloop.robot.config import ClientSecurity, GymConfig
 from dexloop.runtime.learner import PaceConfig
 from dexloop.seeds import Purpose, episode_seed

@@ -13,7 +13,7 @@ from dexloop.algorithms.representation import RepresentationConfig
 from dexloop.algorithms.sac import ActorCriticConfig
 from dexloop.config import AlgorithmConfig, RecordConfig, RunConfig, TrainConfig
 from dexloop.data.replay import ReplayConfig
-from dexloop.rewards.classifier import ClassifierConfig
+from dexloop.rewards.config import ClassifierConfig
 from dexloop.runtime.learner import PaceConfig
 
 IBORL = AlgorithmConfig(

@@ -16,16 +16,14 @@ import torch
 from dexloop.errors import DexloopError
 from dexloop.networks.encoders import EncoderConfig, KeypointEncoder, random_shift_alike
 from dexloop.networks.latent import stack_images
-from dexloop.rewards.classifier import (
-    ClassifierConfig,
-    ClassifierReport,
-    ClassifierReward,
-    Debounce,
-    SuccessClassifier,
-    train_classifier,
-)
+from dexloop.rewards.cameras import ClassifierReward
+from dexloop.rewards.classifier import SuccessClassifier
+from dexloop.rewards.config import ClassifierConfig
+from dexloop.rewards.debounce import Debounce
 from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
+from dexloop.rewards.measures import ClassifierReport
 from dexloop.rewards.storage import load_classifier, save_classifier
+from dexloop.rewards.training import train_classifier
 from dexloop.types import Observation, Step
 
 U, F, S = FrameLabel.UNSURE, FrameLabel.FAILURE, FrameLabel.SUCCESS

@@ -11,9 +11,11 @@ from dexloop.config import RunConfig
 from dexloop.data.dataset import EpisodeDataset
 from dexloop.networks.pretrained import ImageEncoder
 from dexloop.progress import Bar
-from dexloop.rewards.classifier import ClassifierReport, SuccessClassifier, train_classifier
+from dexloop.rewards.classifier import SuccessClassifier
 from dexloop.rewards.labelled import LabelledEpisode, label_from_mark, label_from_truth, label_from_verdict
 from dexloop.rewards.labels import Label
+from dexloop.rewards.measures import ClassifierReport
+from dexloop.rewards.training import train_classifier
 from dexloop.types import RobotSpec, Verdict
 
 OnlineLabels = Literal["verdicts", "truth"]

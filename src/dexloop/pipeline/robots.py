@@ -9,7 +9,8 @@ from pathlib import Path
 from dexloop.config import RunConfig
 from dexloop.core import RewardModel, Robot
 from dexloop.errors import DexloopError
-from dexloop.rewards.classifier import ClassifierReward, frames
+from dexloop.rewards.cameras import ClassifierReward
+from dexloop.rewards.debounce import frames
 from dexloop.rewards.environment import EnvironmentReward
 from dexloop.rewards.person import PersonReward
 from dexloop.rewards.storage import load_classifier
