@@ -17,7 +17,7 @@ from dexloop.rewards.labelled import FrameLabel, LabelledEpisode
 class ClassifierReport:
     """How good each head is on the episodes it never saw, all together: what ``reward/metrics.json`` holds.
 
-    precision, recall, accuracy: over frames at ``threshold``. false_positives_per_failed_episode
+    precision, recall, accuracy: over frames at ``threshold``. false_positives_per_failed_episode,
     early_successes (called before they were, of the successful) and missed_successes: over episodes, after the
     debounce; the latter two over those whose labels say when success began.
     """
